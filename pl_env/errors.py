@@ -1,0 +1,40 @@
+"""The exceptions that pl_env, its planners and its agents raise on purpose.
+
+A user's mistake, an input that a solver does not cover, and a file that is damaged are different things to a caller, so
+each has a class; all of them are a `PlEnvError`. Anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PlEnvError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InvalidValue(PlEnvError, ValueError):
+    """A field has a value out of its range; the message names the field, the value and the range."""
+
+
+class UnknownName(PlEnvError, ValueError):
+    """A preset, solver or field of that name does not exist; the message lists those that do."""
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        super().__init__(f"there is no {what} {name!r}; known are: {', '.join(sorted(known))}")
+
+
+class InvalidAction(PlEnvError, ValueError):
+    """An action is not legal in the present state and the environment was asked to raise."""
+
+
+class InfeasibleSchedule(PlEnvError, ValueError):
+    """A schedule breaks a constraint of the problem; the message names the constraint and the batch."""
+
+
+class UnsupportedInstance(PlEnvError, ValueError):
+    """A solver does not cover this instance; the message says what it needs."""
+
+
+class FileFormatError(PlEnvError):
+    """A file is missing, truncated, damaged, or was written by something else."""

@@ -1,0 +1,82 @@
+"""One-file storage of arrays with a JSON header (npz, no pickle), written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pl_env.errors import FileFormatError
+
+FORMAT_VERSION = 1
+
+
+def content_hash(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 (hex) of a JSON header and named arrays: names, dtypes, shapes and bytes, in order of name."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all: to a neighbour first, which then takes the file's name."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def save_arrays(
+    path: str | os.PathLike[str], kind: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write arrays and a header of the given kind to one npz file, with their content hash."""
+    full = {"format": kind, "version": FORMAT_VERSION, "hash": content_hash(header, arrays), "content": dict(header)}
+    encoded = np.frombuffer(json.dumps(full).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, header=encoded, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `save_arrays` wrote.
+
+    Raises:
+        FileFormatError: The file is missing, truncated, damaged, of another kind or of a newer version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        full = json.loads(arrays.pop("header").tobytes())
+        found, version, stored, header = full["format"], full["version"], full["hash"], full["content"]
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: there is no such file") from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileFormatError(f"{path}: not a {kind} file, or damaged ({error})") from None
+    if found != kind:
+        raise FileFormatError(f"{path}: holds a {found}, not a {kind}")
+    if version != FORMAT_VERSION:
+        raise FileFormatError(f"{path}: format version {version}; this release reads version {FORMAT_VERSION}")
+    if content_hash(header, arrays) != stored:
+        raise FileFormatError(f"{path}: damaged, its content does not match its hash")
+    return header, arrays
