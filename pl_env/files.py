@@ -37,6 +37,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner can read
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()

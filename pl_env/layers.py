@@ -1,0 +1,119 @@
+"""Layer tables of neural networks: parameters, bytes, multiply-accumulates and outputs of every layer.
+
+The tables are derived from the architecture (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016), not
+typed in. Layers are counted as the PartialLoading paper counts them: every convolution, batch normalisation and fully
+connected layer is one, which gives 41, 73 and 107 for ResNet-18, 34 and 50.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pl_env.errors import UnknownName
+from pl_env.ranges import require_integer
+
+BYTES_PER_PARAMETER = 4
+"""Weights are single precision (fp32)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network, in the order of the forward pass.
+
+    Attributes:
+        name: Name as in torchvision's state dict, without the tensor's own name.
+        kind: "conv", "bn" or "fc".
+        parameters: Trainable parameters (a batch normalisation's running statistics are not counted).
+        macs: Multiply-accumulates for one sample; one per output element in a batch normalisation.
+        outputs: Output elements for one sample.
+    """
+
+    name: str
+    kind: str
+    parameters: int
+    macs: int
+    outputs: int
+
+    @property
+    def bytes(self) -> int:
+        """Size of the parameters in bytes."""
+        return self.parameters * BYTES_PER_PARAMETER
+
+
+@dataclass(frozen=True)
+class _ResNet:
+    blocks: tuple[int, int, int, int]
+    bottleneck: bool
+
+
+_RESNETS = {
+    "resnet18": _ResNet((2, 2, 2, 2), bottleneck=False),
+    "resnet34": _ResNet((3, 4, 6, 3), bottleneck=False),
+    "resnet50": _ResNet((3, 4, 6, 3), bottleneck=True),
+}
+
+ARCHITECTURES: tuple[str, ...] = tuple(_RESNETS)
+"""Names that `layer_table` knows."""
+
+
+class _Builder:
+    """Collects layers while it tracks channels and the side length of the feature map."""
+
+    def __init__(self, image_size: int) -> None:
+        self.layers: list[Layer] = []
+        self.side = image_size
+
+    def convolution(self, name: str, norm: str, c_in: int, c_out: int, kernel: int, side_out: int) -> None:
+        """Add a convolution without bias and the batch normalisation behind it."""
+        outputs = c_out * side_out * side_out
+        weights = c_in * c_out * kernel * kernel
+        self.layers.append(Layer(name, "conv", weights, weights * side_out * side_out, outputs))
+        self.layers.append(Layer(norm, "bn", 2 * c_out, outputs, outputs))
+
+    def residual_block(self, prefix: str, c_in: int, width: int, stride: int, bottleneck: bool) -> int:
+        """Add a basic or a bottleneck block and return its output channels."""
+        c_out = width * 4 if bottleneck else width
+        side_out = _halved(self.side) if stride == 2 else self.side
+        if bottleneck:  # the stride sits in the 3×3 convolution, as in torchvision
+            self.convolution(f"{prefix}.conv1", f"{prefix}.bn1", c_in, width, 1, self.side)
+            self.convolution(f"{prefix}.conv2", f"{prefix}.bn2", width, width, 3, side_out)
+            self.convolution(f"{prefix}.conv3", f"{prefix}.bn3", width, c_out, 1, side_out)
+        else:
+            self.convolution(f"{prefix}.conv1", f"{prefix}.bn1", c_in, width, 3, side_out)
+            self.convolution(f"{prefix}.conv2", f"{prefix}.bn2", width, width, 3, side_out)
+        if stride == 2 or c_in != c_out:
+            self.convolution(f"{prefix}.downsample.0", f"{prefix}.downsample.1", c_in, c_out, 1, side_out)
+        self.side = side_out
+        return c_out
+
+
+def _halved(side: int) -> int:
+    return (side + 1) // 2
+
+
+@lru_cache(maxsize=64)
+def layer_table(architecture: str, n_classes: int = 10, image_size: int = 128) -> tuple[Layer, ...]:
+    """Layers of a ResNet with an ``n_classes``-way head for square RGB images of ``image_size`` pixels a side.
+
+    Raises:
+        UnknownName: The architecture is not one of `ARCHITECTURES`.
+        InvalidValue: ``n_classes`` or ``image_size`` is below 1.
+    """
+    if architecture not in _RESNETS:
+        raise UnknownName("architecture", architecture, ARCHITECTURES)
+    require_integer("n_classes", n_classes, 1)
+    require_integer("image_size", image_size, 1)
+    network = _RESNETS[architecture]
+    builder = _Builder(image_size)
+    builder.side = _halved(builder.side)
+    builder.convolution("conv1", "bn1", 3, 64, 7, builder.side)
+    builder.side = _halved(builder.side)  # the max pooling behind the stem has no parameters and is no layer here
+    channels = 64
+    for stage, n_blocks in enumerate(network.blocks):
+        for block in range(n_blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            prefix = f"layer{stage + 1}.{block}"
+            channels = builder.residual_block(prefix, channels, 64 * 2**stage, stride, network.bottleneck)
+    head = Layer("fc", "fc", (channels + 1) * n_classes, channels * n_classes, n_classes)
+    return (*builder.layers, head)

@@ -1,0 +1,418 @@
+"""The Gymnasium environment: spaces, reset, step, render. The physics is in ``dynamics.py``."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, ClassVar, SupportsFloat
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from pl_env.errors import InvalidAction
+from pl_env.partial_loading import dynamics
+from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
+from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.scenario import Scenario
+from pl_env.partial_loading.schedule import Schedule
+from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.ranges import require, require_one_of
+from pl_env.times import NS_PER_SECOND, nanoseconds
+
+Observation = dict[str, NDArray[np.float32]]
+
+INVALID_ACTION = ("terminate", "raise")
+
+
+def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
+    """A preset's name or a `Scenario`, with fields overridden."""
+    if isinstance(scenario, str):
+        return Scenario.preset(scenario, **overrides)
+    require(isinstance(scenario, Scenario), "scenario", scenario, "the name of a preset or a Scenario")
+    return scenario.override(**overrides)
+
+
+class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
+    """Schedule AI model loading at a wireless edge server, one batch at a time.
+
+    ## Description
+    An edge server with one GPU hosts I fine-tuned models that share parameter blocks. K users each have one inference
+    task, all released at time 0, each for one model. In every step the agent chooses a model and a batch size; that
+    many users of the model, those with the shortest upload times, upload their data, the server loads the blocks of
+    the model that are not resident from the batch before, and runs the forward pass. Users whose batch ends within
+    the deadline count as served. The order of models decides how much is loaded, and so how many users are served.
+    The problem is that of Qu et al., "PartialLoading" (arXiv 2503.22982).
+
+    ## Action Space
+    `Discrete(I * b_cap)`: action a is a batch of `a % b_cap + 1` users of model `a // b_cap`. With the default scenario
+    `Discrete(400)`. An action is legal when that many users of the model are pending, the batch fits into GPU memory
+    and it ends within the deadline: `info["action_mask"]` (int8, what `space.sample(mask=...)` takes) and
+    `action_masks()` (bool, what sb3-contrib calls) say which are.
+
+    ## Observation Space
+    A `Dict` of float32 arrays in [0, 1]. Times are fractions of the deadline, clipped at 1.
+
+    | Key           | Shape      | Meaning                                                                              |
+    |---------------|------------|--------------------------------------------------------------------------------------|
+    | `budget`      | (1,)       | time left                                                                            |
+    | `resident`    | (J,)       | 1 for each parameter block in GPU memory                                             |
+    | `load_time`   | (I,)       | time to load each model, given the resident blocks                                   |
+    | `pending`     | (I,)       | users of each model not yet served, as a fraction of K                               |
+    | `upload_time` | (I, b_cap) | upload time of each model's next 1 ... b_cap users under the present channels        |
+    | `batch_time`  | (I, b_cap) | time of that whole batch: upload, load and compute                                   |
+
+    Cells of `upload_time` and `batch_time` for batches that cannot exist, as too few users are pending or GPU memory is
+    too small, hold 1. `gymnasium.wrappers.FlattenObservation`, or `pl_env.FlatObservation`, which also reads
+    quickly, gives one `Box`.
+
+    ## Rewards
+    Users served by the batch / K, so the undiscounted return is the served user ratio.
+
+    ## Starting State
+    Nothing served, the GPU empty. Users, requests and channels are drawn from the `Scenario`, or taken from an
+    `Instance`: `reset(options={"instance": instance})`.
+
+    ## Episode End
+    Terminated when no action is legal; the mask of such a state is all ones. Never truncated.
+    An illegal action ends the episode with reward 0 and `info["invalid_action"] = True`, or raises `InvalidAction`, as
+    `invalid_action` says.
+
+    ## Information
+    `action_mask`; `invalid_action`; `served` and `elapsed_seconds` so far; and, after a step, the parts of the last
+    batch: `upload_seconds`, `load_seconds`, `compute_seconds`.
+
+    ## Arguments
+    - `scenario`: the name of a preset ("bls", "general", "general-hard", "fading", "tiny") or a `Scenario`.
+    - `invalid_action`: "terminate" or "raise".
+    - `render_mode`: "ansi", "rgb_array" or "human".
+    - any field of `Scenario`, in place of the scenario's own.
+
+    >>> import gymnasium as gym, pl_env
+    >>> env = gym.make("PartialLoading-v0", scenario="bls", n_users=60)
+    >>> observation, info = env.reset(seed=0)
+    >>> env.action_space
+    Discrete(400)
+    >>> {key: value.shape for key, value in observation.items()}["batch_time"]
+    (50, 8)
+    >>> _ = env.action_space.seed(0)
+    >>> action = env.action_space.sample(mask=info["action_mask"])
+    >>> observation, reward, terminated, truncated, info = env.step(action)
+    >>> terminated, info["served"] == round(60 * reward)
+    (False, True)
+    >>> pl_env.check(env.unwrapped.schedule, env.unwrapped.instance)
+
+    ## Version History
+    * v0: first version.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}
+
+    def __init__(
+        self,
+        scenario: str | Scenario = "bls",
+        *,
+        invalid_action: str = "terminate",
+        render_mode: str | None = None,
+        **overrides: Any,
+    ) -> None:
+        self.scenario = as_scenario(scenario, overrides)
+        require_one_of("invalid_action", invalid_action, INVALID_ACTION)
+        if render_mode is not None:
+            require_one_of("render_mode", render_mode, self.metadata["render_modes"])
+        self.invalid_action = invalid_action
+        self.render_mode = render_mode
+        self._viewer: Any = None
+
+        n_models, batch_cap = self.scenario.n_models, self.scenario.max_batch_size
+        self._batch_cap = batch_cap
+        self._action_count = n_models * batch_cap
+        shapes = {
+            "budget": (1,),
+            "resident": (self.scenario.most_blocks,),
+            "load_time": (n_models,),
+            "pending": (n_models,),
+            "upload_time": (n_models, batch_cap),
+            "batch_time": (n_models, batch_cap),
+        }
+        self.action_space = spaces.Discrete(self._action_count)
+        self.observation_space = spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()})
+        self._mask = np.ones((n_models, batch_cap), dtype=np.int8)
+        self._state = np.zeros(dynamics.STATE_ENTRIES, dtype=np.int64)
+        self._first_user = np.zeros(n_models + 1, dtype=np.int64)
+        self._next_user = np.zeros(n_models, dtype=np.int64)
+        self._deadline_ns = -1  # no episode yet
+        self._use_table(self.scenario.draw_table(np.random.default_rng(0)) if self._resamples else self.scenario.table)
+        self._allocate_users(0)
+
+    @property
+    def _resamples(self) -> bool:
+        return self.scenario.resample_library
+
+    def _use_table(self, table: ServingTable) -> None:
+        self._table = table
+        self._times = (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch)
+
+    def _allocate_users(self, n_users: int) -> None:
+        """Make the per-user arrays of an episode with K users."""
+        self._n_users = n_users
+        self._requested_model = np.zeros(n_users, dtype=np.int64)
+        self._mean_snr = np.zeros(n_users)
+        self._upload_ns = np.zeros(n_users, dtype=np.int64)
+        self._users = np.zeros(n_users, dtype=np.int64)
+        self._sorted_upload = np.zeros(n_users, dtype=np.int64)
+        self._history = np.zeros((n_users, dynamics.HISTORY_COLUMNS), dtype=np.int64)
+        self._served_users = np.zeros(n_users, dtype=np.int64)
+        self._served_upload = np.zeros(n_users, dtype=np.int64)
+
+    # ------------------------------------------------------------ Gymnasium's interface
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seed of the environment's generator.
+            options: ``{"instance": Instance}`` plays that instance instead of drawing one.
+
+        Returns:
+            The observation and the info dict.
+
+        Raises:
+            InvalidValue: The instance does not fit the environment's spaces.
+        """
+        super().reset(seed=seed)
+        instance = None if options is None else options.get("instance")
+        if instance is None:
+            self._draw()
+        else:
+            self._replay(instance)
+        dynamics.sort_users(
+            self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload
+        )
+        dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
+        observation, _ = self._observe()
+        if self.render_mode == "human":
+            self.render()
+        return observation, self._info(after_step=False)
+
+    def _draw(self) -> None:
+        """Draw an episode: the same numbers, from the same state of the generator, as `Scenario.sample`."""
+        scenario, rng = self.scenario, self.np_random
+        if self._resamples:
+            self._use_table(scenario.draw_table(rng))
+        elif self._table is not scenario.table:
+            self._use_table(scenario.table)
+        n_users = scenario.draw_n_users(rng)
+        if n_users != self._n_users:
+            self._allocate_users(n_users)
+        dynamics.draw_users(
+            rng.random((3, n_users)),
+            scenario.request_cumulative,
+            *scenario.radio,
+            self._requested_model,
+            self._mean_snr,
+            self._upload_ns,
+        )
+        self._deadline_ns = nanoseconds(scenario.deadline)
+        self._initial_resident = -1
+        self._redraws = scenario.fading == "batch"
+        self._unit_upload_ns = scenario.unit_upload_ns
+        self._instance: Instance | None = None  # made when asked for
+        self._initial_upload_ns = self._upload_ns.copy() if self._redraws else self._upload_ns
+
+    def _replay(self, instance: Instance) -> None:
+        """Take the episode from an instance."""
+        require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
+        n_models, most_blocks = self.scenario.n_models, self.scenario.most_blocks
+        require(instance.n_models == n_models, "instance.n_models", instance.n_models, f"{n_models}, as in the scenario")
+        fits = instance.n_blocks <= most_blocks
+        require(fits, "instance.n_blocks", instance.n_blocks, f"at most {most_blocks}, as in the scenario")
+        self._use_table(instance.table)
+        self._allocate_users(instance.n_users)
+        assert instance.mean_snr is not None
+        self._requested_model[:] = instance.requested_model
+        self._mean_snr[:] = instance.mean_snr
+        self._upload_ns[:] = instance.upload_ns
+        self._deadline_ns = int(instance.deadline_ns)
+        self._initial_resident = int(instance.resident)
+        self._redraws = instance.fading == "batch"
+        self._unit_upload_ns = float(instance.unit_upload_ns)
+        self._instance = instance
+
+    def step(self, action: np.int64) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Run one batch.
+
+        Args:
+            action: An integer of the action space.
+
+        Returns:
+            Observation, reward (users served / K), terminated, truncated (False), and the info dict.
+
+        Raises:
+            InvalidAction: The action is no integer, or is illegal and ``invalid_action`` is "raise".
+        """
+        try:
+            index = operator.index(action)
+        except TypeError:
+            raise InvalidAction(f"action is {action!r}; it must be an integer") from None
+        in_range = 0 <= index < self._action_count
+        model, size = divmod(index, self._batch_cap)
+        accepted = in_range and dynamics.serve_batch(
+            *self._times,
+            self._deadline_ns,
+            model,
+            size + 1,
+            self._first_user,
+            self._next_user,
+            self._users,
+            self._sorted_upload,
+            self._state,
+            self._history,
+            self._served_users,
+            self._served_upload,
+        )
+        if accepted and self._redraws:
+            dynamics.redraw_pending(
+                self.np_random.random(self._n_users),
+                self._mean_snr,
+                self._unit_upload_ns,
+                self._upload_ns,
+                self._first_user,
+                self._next_user,
+                self._users,
+                self._sorted_upload,
+            )
+        if not accepted and self.invalid_action == "raise":
+            raise InvalidAction(self._why_illegal(index))
+        observation, any_legal = self._observe()
+        if not accepted:
+            self._mask[:] = 1
+        reward = (size + 1) / self._n_users if accepted else 0.0
+        if self.render_mode == "human":
+            self.render()
+        return observation, reward, not (accepted and any_legal), False, self._info(True, accepted)
+
+    def _observe(self) -> tuple[Observation, bool]:
+        n_models, cap, n_blocks = self.scenario.n_models, self._batch_cap, self.scenario.most_blocks
+        observation = {
+            "budget": np.empty(1, dtype=np.float32),
+            "resident": np.empty(n_blocks, dtype=np.float32),
+            "load_time": np.empty(n_models, dtype=np.float32),
+            "pending": np.empty(n_models, dtype=np.float32),
+            "upload_time": np.empty((n_models, cap), dtype=np.float32),
+            "batch_time": np.empty((n_models, cap), dtype=np.float32),
+        }
+        any_legal = dynamics.observe(
+            *self._times,
+            self._table.has_block,
+            self._deadline_ns,
+            self._first_user,
+            self._next_user,
+            self._sorted_upload,
+            self._state,
+            *observation.values(),
+            self._mask,
+        )
+        return observation, any_legal
+
+    def _info(self, after_step: bool, accepted: bool = True) -> dict[str, Any]:
+        n_batches = self._state[N_BATCHES]
+        info = {
+            "action_mask": self._mask.reshape(-1).copy(),
+            "invalid_action": not accepted,
+            "served": int(self._state[N_SERVED]),
+            "elapsed_seconds": int(self._state[ELAPSED]) / NS_PER_SECOND,
+        }
+        if after_step and accepted:
+            _, _, upload, load, compute, _ = self._history[n_batches - 1].tolist()
+            info["upload_seconds"] = upload / NS_PER_SECOND
+            info["load_seconds"] = load / NS_PER_SECOND
+            info["compute_seconds"] = compute / NS_PER_SECOND
+        return info
+
+    def _why_illegal(self, action: int) -> str:
+        if not 0 <= action < self._action_count:
+            return f"action is {action}; it must be from 0 to {self._action_count - 1}"
+        model, size = action // self._batch_cap, action % self._batch_cap + 1
+        pending = int(self._first_user[model + 1] - self._next_user[model])
+        largest = int(self._table.max_batch[model])
+        batch = f"action is {action}, a batch of {size} for model {model}"
+        if size > pending:
+            return f"{batch}; only {pending} users of it are pending"
+        if size > largest:
+            return f"{batch}; at most {largest} fit into GPU memory"
+        left = (self._deadline_ns - int(self._state[ELAPSED])) / NS_PER_SECOND
+        return f"{batch}; it would end after the deadline, {left:.6f} s from now"
+
+    def render(self) -> Any:
+        """Render the episode so far: text for "ansi", an RGB array for "rgb_array", a window for "human"."""
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() needs a render_mode; pass one to gym.make, such as render_mode='ansi'.")
+            return None
+        from pl_env.partial_loading import rendering  # matplotlib is heavy, and few environments are drawn
+
+        if self.render_mode == "ansi":
+            return rendering.describe(self)
+        if self._viewer is None:
+            self._viewer = rendering.Viewer(interactive=self.render_mode == "human")
+        return self._viewer.draw(self)
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._viewer is not None:
+            self._viewer.close()
+            self._viewer = None
+
+    # ------------------------------------------------------------ a view for planners
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
+        return self._mask.reshape(-1).astype(np.bool_)
+
+    @property
+    def instance(self) -> Instance:
+        """The present episode's instance, as it was at the start."""
+        require(self._deadline_ns >= 0, "instance", None, "asked for after reset()")
+        if self._instance is None:
+            self._instance = self.scenario.instance(
+                self._table, self._requested_model, self._mean_snr, self._initial_upload_ns
+            )
+        return self._instance
+
+    @property
+    def schedule(self) -> Schedule:
+        """The batches run so far."""
+        n_batches, served = int(self._state[N_BATCHES]), int(self._state[N_SERVED])
+        return Schedule(
+            history=self._history[:n_batches].copy(),
+            users=self._served_users[:served].copy(),
+            user_upload_ns=self._served_upload[:served].copy(),
+            n_users=self._n_users,
+            solver="environment",
+            upper_bound=self._n_users,
+        )
+
+    @property
+    def pending_users(self) -> NDArray[np.int64]:
+        """Indices of the users not yet served, ascending, int64; user n of `remaining` is entry n."""
+        pending = np.ones(self._n_users, dtype=np.bool_)
+        pending[self._served_users[: self._state[N_SERVED]]] = False
+        return np.flatnonzero(pending)
+
+    def remaining(self) -> Instance:
+        """What is left of the episode as an instance of its own: pending users, present channels, time left."""
+        return self.instance.remaining(
+            self.pending_users, self._upload_ns, int(self._state[RESIDENT]), int(self._state[ELAPSED])
+        )
+
+    @property
+    def n_batches(self) -> int:
+        """Batches run so far."""
+        return int(self._state[N_BATCHES])
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds of the episode that have passed."""
+        return int(self._state[ELAPSED]) / NS_PER_SECOND
