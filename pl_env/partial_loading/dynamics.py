@@ -327,3 +327,53 @@ def observe(
     if not any_legal:
         mask[:] = 1
     return any_legal
+
+
+@compiled
+def step(
+    load_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    max_batch: Ints,
+    has_block: NDArray[np.bool_],
+    deadline_ns: int,
+    model: int,
+    size: int,
+    first_user: Ints,
+    next_user: Ints,
+    users: Ints,
+    sorted_upload: Ints,
+    state: Ints,
+    history: Ints,
+    served_users: Ints,
+    served_upload: Ints,
+    uniforms: Floats,  # (K,) to draw the pending users' channels anew, or empty
+    mean_snr: Floats,
+    unit_upload_ns: float,
+    upload_ns: Ints,
+    budget: NDArray[np.float32],
+    resident_blocks: NDArray[np.float32],
+    load_time: NDArray[np.float32],
+    pending: NDArray[np.float32],
+    upload_time: NDArray[np.float32],
+    batch_time: NDArray[np.float32],
+    mask: NDArray[np.int8],
+) -> tuple[bool, bool]:
+    """One step of an environment: serve a batch, draw channels, observe. One call, as each call from Python costs 1 µs.
+
+    Returns:
+        Whether the batch was legal (else nothing was served), and whether any action is legal now.
+    """
+    accepted = serve_batch(
+        load_ns, per_sample, per_batch, max_batch, deadline_ns, model, size,
+        first_user, next_user, users, sorted_upload, state, history, served_users, served_upload,
+    )  # fmt: skip
+    if accepted and len(uniforms) > 0:
+        redraw_pending(
+            uniforms, mean_snr, unit_upload_ns, upload_ns, first_user, next_user, users, sorted_upload
+        )
+    any_legal = observe(
+        load_ns, per_sample, per_batch, max_batch, has_block, deadline_ns, first_user, next_user, sorted_upload, state,
+        budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
+    )  # fmt: skip
+    return accepted, any_legal

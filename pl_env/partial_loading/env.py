@@ -23,6 +23,7 @@ from pl_env.times import NS_PER_SECOND, nanoseconds
 Observation = dict[str, NDArray[np.float32]]
 
 INVALID_ACTION = ("terminate", "raise")
+_NO_DRAW = np.empty(0)
 
 
 def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
@@ -127,7 +128,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         n_models, batch_cap = self.scenario.n_models, self.scenario.max_batch_size
         self._batch_cap = batch_cap
         self._action_count = n_models * batch_cap
-        shapes = {
+        shapes: dict[str, tuple[int, ...]] = {
             "budget": (1,),
             "resident": (self.scenario.most_blocks,),
             "load_time": (n_models,),
@@ -135,6 +136,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             "upload_time": (n_models, batch_cap),
             "batch_time": (n_models, batch_cap),
         }
+        self._shapes = tuple(shapes.items())
         self.action_space = spaces.Discrete(self._action_count)
         self.observation_space = spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()})
         self._mask = np.ones((n_models, batch_cap), dtype=np.int8)
@@ -151,7 +153,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def _use_table(self, table: ServingTable) -> None:
         self._table = table
-        self._times = (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch)
+        self._times = (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch, table.has_block)
 
     def _allocate_users(self, n_users: int) -> None:
         """Make the per-user arrays of an episode with K users."""
@@ -164,6 +166,16 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self._history = np.zeros((n_users, dynamics.HISTORY_COLUMNS), dtype=np.int64)
         self._served_users = np.zeros(n_users, dtype=np.int64)
         self._served_upload = np.zeros(n_users, dtype=np.int64)
+        self._users_and_history = (
+            self._first_user,
+            self._next_user,
+            self._users,
+            self._sorted_upload,
+            self._state,
+            self._history,
+            self._served_users,
+            self._served_upload,
+        )
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -192,7 +204,8 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload
         )
         dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
-        observation, _ = self._observe()
+        observation = self._empty_observation()
+        self._observe(observation)
         if self.render_mode == "human":
             self.render()
         return observation, self._info(after_step=False)
@@ -257,56 +270,41 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             index = operator.index(action)
         except TypeError:
             raise InvalidAction(f"action is {action!r}; it must be an integer") from None
-        in_range = 0 <= index < self._action_count
         model, size = divmod(index, self._batch_cap)
-        accepted = in_range and dynamics.serve_batch(
-            *self._times,
-            self._deadline_ns,
-            model,
-            size + 1,
-            self._first_user,
-            self._next_user,
-            self._users,
-            self._sorted_upload,
-            self._state,
-            self._history,
-            self._served_users,
-            self._served_upload,
-        )
-        if accepted and self._redraws:
-            dynamics.redraw_pending(
-                self.np_random.random(self._n_users),
+        observation = self._empty_observation()
+        if 0 <= index < self._action_count:
+            # A draw is taken only where the action is legal, so that a refused action changes nothing.
+            draws = self._redraws and self._mask[model, size]
+            accepted, any_legal = dynamics.step(
+                *self._times,
+                self._deadline_ns,
+                model,
+                size + 1,
+                *self._users_and_history,
+                self.np_random.random(self._n_users) if draws else _NO_DRAW,
                 self._mean_snr,
                 self._unit_upload_ns,
                 self._upload_ns,
-                self._first_user,
-                self._next_user,
-                self._users,
-                self._sorted_upload,
+                *observation.values(),
+                self._mask,
             )
-        if not accepted and self.invalid_action == "raise":
-            raise InvalidAction(self._why_illegal(index))
-        observation, any_legal = self._observe()
+        else:
+            accepted, any_legal = False, self._observe(observation)
         if not accepted:
+            if self.invalid_action == "raise":
+                raise InvalidAction(self._why_illegal(index))
             self._mask[:] = 1
         reward = (size + 1) / self._n_users if accepted else 0.0
         if self.render_mode == "human":
             self.render()
         return observation, reward, not (accepted and any_legal), False, self._info(True, accepted)
 
-    def _observe(self) -> tuple[Observation, bool]:
-        n_models, cap, n_blocks = self.scenario.n_models, self._batch_cap, self.scenario.most_blocks
-        observation = {
-            "budget": np.empty(1, dtype=np.float32),
-            "resident": np.empty(n_blocks, dtype=np.float32),
-            "load_time": np.empty(n_models, dtype=np.float32),
-            "pending": np.empty(n_models, dtype=np.float32),
-            "upload_time": np.empty((n_models, cap), dtype=np.float32),
-            "batch_time": np.empty((n_models, cap), dtype=np.float32),
-        }
-        any_legal = dynamics.observe(
+    def _empty_observation(self) -> Observation:
+        return {key: np.empty(shape, dtype=np.float32) for key, shape in self._shapes}
+
+    def _observe(self, observation: Observation) -> bool:
+        return dynamics.observe(
             *self._times,
-            self._table.has_block,
             self._deadline_ns,
             self._first_user,
             self._next_user,
@@ -315,7 +313,6 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             *observation.values(),
             self._mask,
         )
-        return observation, any_legal
 
     def _info(self, after_step: bool, accepted: bool = True) -> dict[str, Any]:
         n_batches = self._state[N_BATCHES]

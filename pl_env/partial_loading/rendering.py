@@ -1,0 +1,155 @@
+"""Pictures: a Gantt chart of a schedule, frames of an episode, and its description in text."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pl_env.files import write_atomically
+from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
+from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.schedule import Schedule
+
+if TYPE_CHECKING:
+    from pl_env.partial_loading.env import PartialLoadingEnv
+
+_PHASES = (("upload", UPLOAD, "#4477aa"), ("load", LOAD, "#ee6677"), ("compute", COMPUTE, "#228833"))
+_REUSED = "#ccbb44"
+_FIGURE_INCHES = (11.0, 5.0)
+_NS_PER_MS = 1e6
+_BYTES_PER_MB = 1e6
+
+
+def moved_bytes(schedule: Schedule, instance: Instance) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bytes that each batch loads, and bytes of its model that were already resident, each int64 (N,)."""
+    models = schedule.history[:, MODEL]
+    before = np.concatenate([[instance.resident], models[:-1]]) if len(models) else models
+    held = instance.has_block[models]
+    resident = instance.has_block[before] & (before >= 0)[:, None]
+    return (held & ~resident) @ instance.block_bytes, (held & resident) @ instance.block_bytes
+
+
+def gantt(schedule: Schedule, instance: Instance, title: str | None = None) -> Figure:
+    """Gantt chart: upload, load and compute of each batch over time, the deadline, and bytes loaded and reused.
+
+    Args:
+        schedule: What to draw.
+        instance: The instance it is for.
+        title: Title in place of the schedule's own summary.
+
+    Returns:
+        A figure; ``figure.savefig("gantt.png")`` writes it.
+    """
+    figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    _draw_gantt(figure, schedule, instance, title)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    write_atomically(path, buffer.getvalue())
+
+
+def _draw_gantt(figure: Figure, schedule: Schedule, instance: Instance, title: str | None) -> None:
+    lanes, volume = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    _draw_lanes(lanes, schedule)
+    _draw_bytes(volume, schedule, instance)
+    deadline_ms = instance.deadline_ns / _NS_PER_MS
+    for axes in (lanes, volume):
+        axes.axvline(deadline_ms, color="black", linestyle="--", linewidth=1.2)
+    volume.set_xlim(0, max(deadline_ms, 1e-3) * 1.03)
+    volume.set_xlabel("time (ms); dashed: deadline")
+    lanes.set_title(str(schedule) if title is None else title, fontsize=10)
+
+
+def _draw_lanes(axes: Axes, schedule: Schedule) -> None:
+    """One lane per phase; the model's number above each batch, staggered so that neighbours stay legible."""
+    for row_number, row in enumerate(schedule.history):
+        start = (row[FINISH] - row[UPLOAD] - row[LOAD] - row[COMPUTE]) / _NS_PER_MS
+        middle = (start + row[FINISH] / _NS_PER_MS) / 2
+        for lane, (_, column, colour) in enumerate(_PHASES):
+            duration = row[column] / _NS_PER_MS
+            axes.barh(-lane, duration, left=start, height=0.7, color=colour)
+            start += duration
+        axes.axvline(row[FINISH] / _NS_PER_MS, color="0.9", linewidth=0.8, zorder=0)
+        label = f"m{row[MODEL]}\n×{row[SIZE]}"
+        axes.text(middle, 0.5 + 0.62 * (row_number % 2), label, ha="center", va="bottom", fontsize=7)
+    axes.set_yticks([-lane for lane in range(len(_PHASES))], [name for name, _, _ in _PHASES])
+    axes.set_ylim(-2.6, 2.0)
+
+
+def _draw_bytes(axes: Axes, schedule: Schedule, instance: Instance) -> None:
+    loaded, reused = (values / _BYTES_PER_MB for values in moved_bytes(schedule, instance))
+    finish = schedule.history[:, FINISH] / _NS_PER_MS
+    start = np.concatenate([[0.0], finish[:-1]]) if len(finish) else finish
+    middle, width = (start + finish) / 2, (finish - start) * 0.85
+    axes.bar(middle, loaded, width, color=_PHASES[1][2])
+    axes.bar(middle, reused, width, bottom=loaded, color=_REUSED)
+    axes.set_ylabel("MB of the model")
+    axes.set_ylim(0, 1.35 * max(1.0, float((instance.has_block @ instance.block_bytes).max()) / _BYTES_PER_MB))
+    names = [f"loaded, {loaded.sum():.0f} MB in all", f"reused, {reused.sum():.0f} MB"]
+    handles = [Patch(color=_PHASES[1][2], label=names[0]), Patch(color=_REUSED, label=names[1])]
+    axes.legend(handles=handles, loc="upper left", fontsize=8, ncols=2)
+
+
+def describe(env: PartialLoadingEnv) -> str:
+    """The present state of an environment in a few lines of text."""
+    schedule, instance = env.schedule, env.instance
+    lines = [
+        f"{env.elapsed_seconds * 1e3:.1f} of {instance.deadline_ns / _NS_PER_MS:.1f} ms, "
+        f"{schedule.served} of {schedule.n_users} users served",
+        "batch  model  users  upload ms  load ms  compute ms  finish ms",
+    ]
+    for n, row in enumerate(schedule.history):
+        times = [row[column] / _NS_PER_MS for column in (UPLOAD, LOAD, COMPUTE, FINISH)]
+        lines.append(f"{n:5d}  {row[MODEL]:5d}  {row[SIZE]:5d}  {times[0]:9.2f}  {times[1]:7.2f}  "
+                     f"{times[2]:10.2f}  {times[3]:9.2f}")  # fmt: skip
+    return "\n".join(lines)
+
+
+class Viewer:
+    """Draws an episode again and again, into an array or into a window."""
+
+    def __init__(self, interactive: bool) -> None:
+        self._interactive = interactive
+        if interactive:
+            import matplotlib.pyplot as plt
+
+            self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
+        else:
+            self._figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
+            FigureCanvasAgg(self._figure)
+
+    def draw(self, env: PartialLoadingEnv) -> NDArray[np.uint8] | None:
+        """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
+        self._figure.clear()
+        schedule = env.schedule
+        title = f"batch {len(schedule)}: {schedule.served} of {schedule.n_users} users served"
+        _draw_gantt(self._figure, schedule, env.instance, title)
+        if self._interactive:
+            import matplotlib.pyplot as plt
+
+            plt.pause(1.0 / env.metadata["render_fps"])
+            return None
+        canvas = self._figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+    def close(self) -> None:
+        """Close the window."""
+        if self._interactive:
+            import matplotlib.pyplot as plt
+
+            plt.close(self._figure)
