@@ -23,13 +23,16 @@ class Clusters:
     costs V(private_ns[i] + max(0, shared_ns[i] - shared_ns[a])).
 
     Attributes:
-        members: For each cluster its models, int64, in ascending order of ``shared_ns`` (Corollary 1), ties by index.
+        members: int64 (I,), the models cluster by cluster, each cluster in ascending order of ``shared_ns``
+            (Corollary 1); among equals those without private blocks first, then by index.
+        start: int64 (C + 1,), where each cluster begins in ``members``.
         cluster: int64 (I,), cluster of each model.
         shared_ns: int64 (I,), loading nanoseconds of the blocks that a model shares with others.
         private_ns: int64 (I,), loading nanoseconds of the blocks that only this model has.
     """
 
-    members: tuple[NDArray[np.int64], ...]
+    members: NDArray[np.int64]
+    start: NDArray[np.int64]
     cluster: NDArray[np.int64]
     shared_ns: NDArray[np.int64]
     private_ns: NDArray[np.int64]
@@ -137,7 +140,7 @@ def _find_clusters(table: ServingTable) -> Clusters | None:
     # of a. Such shared blocks are no chain of bottom layers.
     connected = overlap > 0
     cluster = np.full(table.n_models, -1, dtype=np.int64)
-    members = []
+    members: list[NDArray[np.int64]] = []
     for model in range(table.n_models):
         if cluster[model] >= 0:
             continue
@@ -145,10 +148,11 @@ def _find_clusters(table: ServingTable) -> Clusters | None:
         if not (connected[group] == connected[model]).all():
             return None
         cluster[group] = len(members)
-        order = np.lexsort((group, shared_ns[group]))
-        members.append(read_only("members", group[order], np.int64, 1))
+        order = np.lexsort((group, private_ns[group] > 0, shared_ns[group]))
+        members.append(group[order])
     return Clusters(
-        tuple(members),
+        read_only("members", np.concatenate(members), np.int64, 1),
+        read_only("start", np.cumsum([0, *map(len, members)]), np.int64, 1),
         read_only("cluster", cluster, np.int64, 1),
         read_only("shared_ns", shared_ns, np.int64, 1),
         read_only("private_ns", private_ns, np.int64, 1),

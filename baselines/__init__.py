@@ -1,0 +1,8 @@
+"""Planners: from an `Instance` to a `Schedule`, and policies made of them."""
+
+from __future__ import annotations
+
+from baselines.policies import Planner, Policy, RandomPolicy
+from baselines.registry import Solver, solve, solvers
+
+__all__ = ["Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers"]
