@@ -20,6 +20,19 @@ from pl_env.errors import FileFormatError
 
 FORMAT_VERSION = 1
 
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,  # a damaged archive that claims to be encrypted, or a compression method that does not exist
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged or foreign file raises."""
+
 
 def content_hash(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 (hex) of a JSON header and named arrays: names, dtypes, shapes and bytes, in order of name."""
@@ -74,7 +87,7 @@ def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any]
         found, version, stored, header = full["format"], full["version"], full["hash"], full["content"]
     except FileNotFoundError:
         raise FileFormatError(f"{path}: there is no such file") from None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise FileFormatError(f"{path}: not a {kind} file, or damaged ({error})") from None
     if found != kind:
         raise FileFormatError(f"{path}: holds a {found}, not a {kind}")

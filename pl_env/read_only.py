@@ -11,6 +11,16 @@ from pl_env.errors import InvalidValue
 from pl_env.ranges import require
 
 
+class ReadOnlyArrays:
+    """Base of frozen objects, whose arrays stay read-only when they are pickled or copied; NumPy forgets it."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for value in state.values():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+        self.__dict__.update(state)
+
+
 def read_only(field: str, value: Any, dtype: type[np.generic], ndim: int) -> NDArray[Any]:
     """Return ``value`` as a read-only, contiguous array of ``dtype``; copied unless it already is one.
 

@@ -144,6 +144,8 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self._first_user = np.zeros(n_models + 1, dtype=np.int64)
         self._next_user = np.zeros(n_models, dtype=np.int64)
         self._deadline_ns = -1  # no episode yet
+        self._redraws, self._unit_upload_ns = False, 0.0
+        self._any_legal = False
         self._use_table(self.scenario.draw_table(np.random.default_rng(0)) if self._resamples else self.scenario.table)
         self._allocate_users(0)
 
@@ -205,7 +207,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         )
         dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
         observation = self._empty_observation()
-        self._observe(observation)
+        self._any_legal = self._observe(observation)
         if self.render_mode == "human":
             self.render()
         return observation, self._info(after_step=False)
@@ -275,7 +277,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         if 0 <= index < self._action_count:
             # A draw is taken only where the action is legal, so that a refused action changes nothing.
             draws = self._redraws and self._mask[model, size]
-            accepted, any_legal = dynamics.step(
+            accepted, self._any_legal = dynamics.step(
                 *self._times,
                 self._deadline_ns,
                 model,
@@ -289,15 +291,18 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
                 self._mask,
             )
         else:
-            accepted, any_legal = False, self._observe(observation)
+            accepted, self._any_legal = False, self._observe(observation)
         if not accepted:
+            if self._deadline_ns < 0:
+                raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
             if self.invalid_action == "raise":
                 raise InvalidAction(self._why_illegal(index))
             self._mask[:] = 1
+            self._any_legal = False
         reward = (size + 1) / self._n_users if accepted else 0.0
         if self.render_mode == "human":
             self.render()
-        return observation, reward, not (accepted and any_legal), False, self._info(True, accepted)
+        return observation, reward, not (accepted and self._any_legal), False, self._info(True, accepted)
 
     def _empty_observation(self) -> Observation:
         return {key: np.empty(shape, dtype=np.float32) for key, shape in self._shapes}
@@ -367,6 +372,11 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
         return self._mask.reshape(-1).astype(np.bool_)
+
+    @property
+    def any_legal(self) -> bool:
+        """Whether any action is legal now; False in a terminal state."""
+        return self._any_legal
 
     @property
     def instance(self) -> Instance:

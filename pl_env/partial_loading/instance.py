@@ -14,7 +14,7 @@ from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.files import content_hash, load_arrays, save_arrays
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
-from pl_env.read_only import read_only
+from pl_env.read_only import ReadOnlyArrays, read_only
 from pl_env.times import LONGEST_NS, LONGEST_UPLOAD_NS
 
 FADING = ("episode", "batch")
@@ -27,7 +27,7 @@ _USER_ARRAYS: dict[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class Instance(ReadOnlyArrays):
     """One episode, frozen, in integer nanoseconds.
 
     The arrays of the `ServingTable` are public names of the instance too: ``has_block``, ``block_bytes``,
@@ -62,8 +62,11 @@ class Instance:
     unit_upload_ns: float = 0.0
 
     def __post_init__(self) -> None:
+        require(isinstance(self.table, ServingTable), "table", self.table, "a ServingTable")
+        requests = read_only("requested_model", self.requested_model, np.int64, 1)
+        object.__setattr__(self, "requested_model", requests)
         if self.mean_snr is None:
-            object.__setattr__(self, "mean_snr", np.zeros(np.shape(self.requested_model)[:1]))
+            object.__setattr__(self, "mean_snr", np.zeros(self.n_users))
         for name, dtype in _USER_ARRAYS.items():
             array = read_only(name, getattr(self, name), dtype, 1)
             require(array.shape == (self.n_users,), f"{name}.shape", array.shape, f"({self.n_users},), one per user")
@@ -75,13 +78,16 @@ class Instance:
             array = getattr(self, name)
             require_integer(f"min({name})", int(array.min(initial=high)), low, high)
             require_integer(f"max({name})", int(array.max(initial=low)), low, high)
+        assert self.mean_snr is not None
+        require_real("min(mean_snr)", float(self.mean_snr.min(initial=0)), 0)
+        require_real("max(mean_snr)", float(self.mean_snr.max(initial=0)), 0)
         require_integer("deadline_ns", self.deadline_ns, 0, LONGEST_NS)
         require_integer("slot_ns", self.slot_ns, 1, LONGEST_NS)
         require_integer("resident", self.resident, -1, self.n_models - 1)
         require_one_of("fading", self.fading, FADING)
         require_real("unit_upload_ns", self.unit_upload_ns, 0)
         if self.fading == "batch":
-            known = self.unit_upload_ns > 0 and bool((self.mean_snr > 0).all())  # type: ignore[operator]
+            known = self.unit_upload_ns > 0 and bool((self.mean_snr > 0).all())
             require(known, "mean_snr and unit_upload_ns", "unknown", "above 0 where fading is 'batch'")
 
     @property

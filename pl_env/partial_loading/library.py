@@ -14,13 +14,13 @@ from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.files import content_hash, load_arrays, save_arrays
 from pl_env.layers import layer_table
 from pl_env.ranges import require, require_integer, require_one_of, require_real
-from pl_env.read_only import read_only
+from pl_env.read_only import ReadOnlyArrays, read_only
 
 SHARING = ("bls", "general")
 
 
 @dataclass(frozen=True, eq=False)
-class ModelLibrary:
+class ModelLibrary(ReadOnlyArrays):
     """Models × parameter blocks.
 
     Attributes:
@@ -41,9 +41,12 @@ class ModelLibrary:
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_block", read_only("has_block", self.has_block, np.bool_, 2))
         object.__setattr__(self, "block_bytes", read_only("block_bytes", self.block_bytes, np.int64, 1))
-        object.__setattr__(self, "architectures", tuple(self.architectures))
+        for name in ("architectures", "model_names"):
+            value = getattr(self, name)
+            require(isinstance(value, (tuple, list)), name, value, "a tuple of strings")
+            object.__setattr__(self, name, tuple(value))
         n_models, n_blocks = self.has_block.shape
-        names = tuple(self.model_names) or tuple(f"model-{i}" for i in range(n_models))
+        names = self.model_names or tuple(f"model-{i}" for i in range(n_models))
         object.__setattr__(self, "model_names", names)
         require(n_models >= 1, "has_block.shape", self.has_block.shape, "(I, J) with at least one model")
         require(
@@ -52,7 +55,7 @@ class ModelLibrary:
             self.block_bytes.shape,
             f"({n_blocks},), one size per column of has_block",
         )
-        require(not (self.block_bytes < 0).any(), "block_bytes", self.block_bytes.min(initial=0), "at least 0")
+        require(not (self.block_bytes < 0).any(), "min(block_bytes)", int(self.block_bytes.min(initial=0)), "at least 0")
         for name, values in (("architectures", self.architectures), ("model_names", names)):
             require(len(values) == n_models, f"len({name})", len(values), f"{n_models}, one per model")
             require(all(isinstance(value, str) for value in values), name, values, "strings")
@@ -146,7 +149,8 @@ def build_library(
     """
     require_one_of("sharing", sharing, SHARING)
     require_integer("n_models", n_models, 1)
-    require(len(backbones) >= 1, "backbones", backbones, "at least one architecture")
+    good = isinstance(backbones, (tuple, list)) and len(backbones) >= 1
+    require(good, "backbones", backbones, "a tuple of at least one architecture")
     require_real("theta", theta, 0, 1)
     require_real("theta_spread", theta_spread, 0, 1)
     spread = min(theta_spread, 1 - theta, theta)

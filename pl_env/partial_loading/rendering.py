@@ -118,6 +118,24 @@ def describe(env: PartialLoadingEnv) -> str:
     return "\n".join(lines)
 
 
+def text_gantt(schedule: Schedule, instance: Instance, width: int = 64) -> str:
+    """Gantt chart in characters, a row per batch: ░ upload, █ load, ▒ compute; the frame ends at the deadline."""
+    scale = width / max(1, instance.deadline_ns)
+    lines = ["model  users  loaded MB  reused MB"]
+    loaded, reused = moved_bytes(schedule, instance)
+    for n, row in enumerate(schedule.history):
+        begin = int(row[FINISH] - row[UPLOAD] - row[LOAD] - row[COMPUTE])
+        ends = np.cumsum([begin, row[UPLOAD], row[LOAD], row[COMPUTE]]) * scale
+        cells = np.rint(ends).astype(int)
+        bar = " " * cells[0] + "".join(
+            mark * (stop - start) for mark, start, stop in zip("░█▒", cells[:-1], cells[1:], strict=True)
+        )
+        megabytes = f"{loaded[n] / _BYTES_PER_MB:9.1f}  {reused[n] / _BYTES_PER_MB:9.1f}"
+        lines.append(f"{row[MODEL]:5d}  {row[SIZE]:5d}  {megabytes}  |{bar:<{width}}|")
+    lines.append(" " * 36 + f"0{instance.deadline_ns / _NS_PER_MS:>{width - 2}.0f} ms")
+    return "\n".join(lines)
+
+
 class Viewer:
     """Draws an episode again and again, into an array or into a window."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName
+from pl_env.errors import InvalidValue, UnknownName
 from pl_env.layers import ARCHITECTURES
 from pl_env.partial_loading.dynamics import draw_users
 from pl_env.partial_loading.instance import FADING, Instance
@@ -79,6 +80,7 @@ class Scenario:
     server: EdgeServer = EdgeServer()
 
     def __post_init__(self) -> None:
+        require(isinstance(self.server, EdgeServer), "server", self.server, "an EdgeServer")
         self._check_users()
         self._check_library()
         require_real("radius_m", self.radius_m, 1, 1e6)
@@ -91,7 +93,6 @@ class Scenario:
         require_real("deadline", self.deadline, 0, LONGEST_NS / NS_PER_SECOND, above=True)
         require_real("slot", self.slot, 1e-6, LONGEST_NS / NS_PER_SECOND)
         require_integer("max_batch_size", self.max_batch_size, 1, 1024)
-        require(isinstance(self.server, EdgeServer), "server", self.server, "an EdgeServer")
 
     def _check_users(self) -> None:
         if isinstance(self.n_users, (tuple, list)):
@@ -107,7 +108,7 @@ class Scenario:
     def _check_library(self) -> None:
         require_integer("n_models", self.n_models, 1, 100_000)
         require_one_of("sharing", self.sharing, SHARING)
-        require(not isinstance(self.backbones, str), "backbones", self.backbones, "a tuple of architectures")
+        require(isinstance(self.backbones, (tuple, list)), "backbones", self.backbones, "a tuple of architectures")
         object.__setattr__(self, "backbones", tuple(self.backbones))
         require(len(self.backbones) >= 1, "backbones", self.backbones, "at least one architecture")
         require_real("theta", self.theta, 0, 1)
@@ -137,7 +138,7 @@ class Scenario:
             UnknownName: There is no such preset or field.
             InvalidValue: A field is out of range.
         """
-        if name not in _PRESETS:
+        if not isinstance(name, str) or name not in _PRESETS:
             raise UnknownName("preset", name, _PRESETS)
         return cls().override(**(_PRESETS[name]() | overrides))
 
@@ -257,7 +258,8 @@ class Scenario:
         """The fields as JSON types; a given library stands as its content hash, and `from_dict` needs it handed in."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["library"] = None if self.library is None else self.library.content_hash()
-        return values | {"server": asdict(self.server)}
+        values["server"] = asdict(self.server)
+        return dict(json.loads(json.dumps(values, default=lambda number: number.item())))  # NumPy's numbers
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], library: ModelLibrary | None = None) -> Scenario:
@@ -269,12 +271,13 @@ class Scenario:
         """
         found = None if library is None else library.content_hash()
         require(values.get("library") == found, "library", found, f"the library with hash {values.get('library')}")
-        server = dict(values["server"])
-        profiles = tuple(ComputeProfile(**profile) for profile in server.pop("profiles"))
-        overrides = dict(values) | {"library": library, "server": EdgeServer(**server, profiles=profiles)}
-        if isinstance(overrides["n_users"], list):
-            overrides["n_users"] = tuple(overrides["n_users"])
-        return cls().override(**overrides)
+        try:
+            parts = dict(values["server"])
+            profiles = tuple(ComputeProfile(**profile) for profile in parts.pop("profiles"))
+            server = EdgeServer(**parts, profiles=profiles)
+        except (KeyError, TypeError, AttributeError):
+            raise InvalidValue(f"server is {values.get('server')!r}; it must be as to_dict wrote it") from None
+        return cls().override(**(dict(values) | {"library": library, "server": server}))
 
 
 def _tiny() -> dict[str, Any]:

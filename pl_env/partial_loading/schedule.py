@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
+from pl_env.ranges import require
 from pl_env.times import NS_PER_SECOND
 from pl_env.wireless import bandwidth_shares
 
@@ -114,7 +115,13 @@ class Schedule:
         )
 
     def actions(self, batch_cap: int) -> list[int]:
-        """The environment's actions that replay the schedule, for a batch cap b_cap of the scenario."""
+        """The environment's actions that replay the schedule, for a batch cap b_cap of the scenario.
+
+        Raises:
+            InvalidValue: A batch is larger than the cap.
+        """
+        largest = int(self.history[:, SIZE].max(initial=0))
+        require(largest <= batch_cap, "the schedule's largest batch", largest, f"at most the batch cap, {batch_cap}")
         return [int(model) * batch_cap + int(size) - 1 for model, size in self.history[:, [MODEL, SIZE]]]
 
     def __str__(self) -> str:

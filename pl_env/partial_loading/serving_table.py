@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from pl_env.partial_loading.dynamics import affine_load_ns
 from pl_env.ranges import require, require_integer
-from pl_env.read_only import read_only
+from pl_env.read_only import ReadOnlyArrays, read_only
 from pl_env.times import LONGEST_NS
 
 
 @dataclass(frozen=True)
-class Clusters:
+class Clusters(ReadOnlyArrays):
     """Bottom-layer sharing, read off a table: models that share blocks, and how much of each is shared.
 
     Two models of one cluster share exactly the shared blocks of the one that has fewer of them, so loading i after a
@@ -39,7 +39,7 @@ class Clusters:
 
 
 @dataclass(frozen=True, eq=False)
-class ServingTable:
+class ServingTable(ReadOnlyArrays):
     """One library on one server. Shared by all instances drawn with it.
 
     Attributes:
@@ -86,6 +86,7 @@ class ServingTable:
             require_integer(f"min({name})", int(array.min(initial=0)), 0)
             require_integer(f"max({name})", int(array.max(initial=0)), 0, largest)
             object.__setattr__(self, name, array)
+        require(isinstance(self.affine, bool), "affine", self.affine, "True or False")
         require_integer("load_overhead_ns", self.load_overhead_ns, 0, LONGEST_NS)
         object.__setattr__(self, "load_overhead_ns", int(self.load_overhead_ns))
         self._set_load_ns(n_models)

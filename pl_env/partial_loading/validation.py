@@ -13,6 +13,7 @@ from pl_env.compiling import compiled
 from pl_env.errors import InfeasibleSchedule
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule
+from pl_env.times import LONGEST_UPLOAD_NS
 
 _PROBLEMS = (
     "",
@@ -22,7 +23,7 @@ _PROBLEMS = (
     "user {user} does not exist",
     "user {user} is served twice (3)",
     "user {user} asks for another model (10d)",
-    "the upload time of user {user} alone on the band is not the instance's",
+    "the upload time of user {user} alone on the band is not the instance's, or out of range",
     "it has more users than there are channels (5)",
     "its upload time is not what its users and their bandwidth shares need (11), (16)",
     "its loading time is not that of the blocks that are missing (8)",
@@ -46,8 +47,14 @@ def check(schedule: Schedule, instance: Instance) -> None:
     history, users, uploads = schedule.history, schedule.users, schedule.user_upload_ns
     if schedule.n_users != instance.n_users:
         raise InfeasibleSchedule(f"schedule: is for {schedule.n_users} users, the instance has {instance.n_users}")
-    if history.ndim != 2 or history.shape[1] != 6:
+    for name, array, ndim in (("history", history, 2), ("users", users, 1), ("user_upload_ns", uploads, 1)):
+        if array.dtype != np.int64 or array.ndim != ndim:
+            found = f"{array.dtype} of {array.ndim} dimensions"
+            raise InfeasibleSchedule(f"schedule: its {name} is {found}, not int64 of {ndim}")
+    if history.shape[1] != 6:
         raise InfeasibleSchedule(f"schedule: its history has shape {history.shape}, not (N, 6)")
+    if schedule.equal_bandwidth_channels < 0:
+        raise InfeasibleSchedule(f"schedule: it has {schedule.equal_bandwidth_channels} channels (5)")
     total = int(history[:, 1].clip(min=0).sum())
     if len(users) != total or len(uploads) != total:
         raise InfeasibleSchedule(
@@ -119,7 +126,8 @@ def _first_problem(
                 return _TWICE, n, user
             if requested_model[user] != model:
                 return _OTHER_MODEL, n, user
-            if (n == 0 or not redrawn) and uploads[place] != upload_ns[user]:
+            known = n == 0 or not redrawn
+            if not 0 <= uploads[place] <= LONGEST_UPLOAD_NS or (known and uploads[place] != upload_ns[user]):
                 return _USER_UPLOAD, n, user
             is_served[user] = True
             band_time += uploads[place]

@@ -1,0 +1,103 @@
+"""Checkpoints: safetensors for numbers, JSON for the rest, written whole or not at all. Nothing is unpickled.
+
+A checkpoint is a folder: ``weights.safetensors``, ``checkpoint.json`` and, to resume training, ``training.safetensors``.
+The JSON holds the hashes of the others. A folder is written under another name and then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from pl_env.errors import FileFormatError
+
+FORMAT = "pl-env-agent"
+VERSION = 1
+HEADER = "checkpoint.json"
+
+
+def save_checkpoint(folder: str | os.PathLike[str], header: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write a checkpoint, in place of the folder if there is one.
+
+    Args:
+        folder: Where to.
+        header: JSON types.
+        parts: For each part, such as "weights", its named tensors.
+    """
+    target = Path(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    contents = {name: save({key: t.detach().cpu().contiguous() for key, t in part.items()}) for name, part in parts.items()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    full = {"format": FORMAT, "version": VERSION, "sha256": hashes, **header}
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        temporary.chmod(0o755)
+        for name, content in contents.items():
+            (temporary / f"{name}.safetensors").write_bytes(content)
+        (temporary / HEADER).write_text(json.dumps(full, indent=2) + "\n")
+        _replace_folder(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """Rename ``new`` to ``target``. A kill between the two renames leaves the old one under ``target``.old."""
+    old = target.with_name(f"{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, old)
+    os.rename(new, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(folder: str | os.PathLike[str], *names: str) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Read the header and the named parts of a checkpoint.
+
+    Raises:
+        FileFormatError: A file is missing, truncated, damaged, of another kind or of a newer version.
+    """
+    path = Path(folder)
+    if not path.exists() and path.with_name(f"{path.name}.old").exists():  # killed between two renames
+        path = path.with_name(f"{path.name}.old")
+    header = _read_header(path)
+    parts = {}
+    for name in names:
+        file = path / f"{name}.safetensors"
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise FileFormatError(f"{file}: cannot be read ({error.strerror})") from None
+        if hashlib.sha256(content).hexdigest() != header["sha256"].get(name):
+            raise FileFormatError(f"{file}: damaged, its content does not match its hash")
+        try:
+            parts[name] = load(content)
+        except SafetensorError as error:
+            raise FileFormatError(f"{file}: not a safetensors file ({error})") from None
+    return header, parts
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    file = path / HEADER
+    try:
+        header = json.loads(file.read_text())
+    except OSError as error:
+        raise FileFormatError(f"{file}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise FileFormatError(f"{file}: not JSON, or truncated ({error})") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileFormatError(f"{file}: not a checkpoint of an agent")
+    if header.get("version") != VERSION:
+        raise FileFormatError(f"{file}: format version {header.get('version')}; this release reads version {VERSION}")
+    if not isinstance(header.get("sha256"), dict):
+        raise FileFormatError(f"{file}: damaged, it has no hashes")
+    return header

@@ -1,0 +1,127 @@
+"""Train an agent on PartialLoading-v0, evaluate it against the baselines, and report.
+
+    python train.py                                     # the paper's default setting, 5 minutes on two cores
+    python train.py --scenario general-hard --timesteps 100000 --out runs/general
+    python train.py --override n_users=60 deadline=0.5
+    python train.py --resume                            # go on after a kill
+
+Leaves in the output folder: ``checkpoint/`` (the agent, for ``agents.load``), ``results.json``, ``learning_curve.png``,
+``served_ratio.png``, ``gantt.png``, and TensorBoard logs.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+import agents
+import baselines
+import pl_env
+from agents.plots import draw_learning_curve, draw_served_ratios
+from pl_env.errors import InvalidValue, PlEnvError
+from pl_env.files import write_atomically
+from pl_env.partial_loading.rendering import gantt, save_figure
+from pl_env.ranges import require_integer
+
+EVALUATION_SEED = 0
+"""Seed of the reported evaluation; its episodes come from a stream of their own, see `agents.evaluation`."""
+
+PLANNERS = ("optimal-dp", "greedy", "paper-dp", "paper-greedy", "independent", "max-overlap")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train an agent, evaluate it against the baselines, and report.
+
+    Attributes:
+        scenario: Preset to train on: bls, general, general-hard, fading or tiny.
+        override: Scenario fields to override, each as field=value, the value in JSON (n_users=60 or n_users=[40,120]).
+        out: Output folder; runs/ and the scenario's name unless given.
+        resume: Continue the run in the output folder.
+        episodes: Episodes of the evaluation.
+        training: How to train.
+    """
+
+    scenario: str = "bls"
+    override: tuple[str, ...] = ()
+    out: Path | None = None
+    resume: bool = False
+    episodes: int = 1000
+    training: Annotated[agents.TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=agents.TrainingConfig)
+
+    def __post_init__(self) -> None:
+        require_integer("episodes", self.episodes, 2)
+
+
+def parse_overrides(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read field=value, the value in JSON or else as a string; a JSON list stands for a tuple.
+
+    Raises:
+        InvalidValue: There is no "=".
+    """
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InvalidValue(f"override is {text!r}; it must be field=value, such as n_users=60")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        overrides[name] = tuple(parsed) if isinstance(parsed, list) else parsed
+    return overrides
+
+
+def planners_for(scenario: pl_env.Scenario) -> dict[str, str]:
+    """The planners that cover a scenario, and the random policy, by name."""
+    clustered = scenario.sample(np.random.default_rng(0)).table.clusters is not None
+    names = [name for name in PLANNERS if clustered or name not in ("optimal-dp", "paper-dp")]
+    return {name: name for name in [*names, "random"]}
+
+
+def report(arguments: Arguments, scenario: pl_env.Scenario, out: Path, result: agents.TrainingResult) -> None:
+    """Evaluate, print the table, and write results.json and the plots."""
+    policies: dict[str, baselines.Policy | str] = {"agent": result.agent, **planners_for(scenario)}
+    evaluation = agents.evaluate(policies, scenario, episodes=arguments.episodes, seed=EVALUATION_SEED, progress=True)
+    print(f"\n{arguments.episodes} unseen episodes of {arguments.scenario}, the same for everybody")
+    print(evaluation)
+    results = {
+        "scenario": scenario.to_dict(),
+        "training": asdict(arguments.training),
+        "training_seconds": result.curve[-1]["seconds"] if result.curve else 0.0,
+        "evaluation_seed": EVALUATION_SEED,
+        "results": evaluation.to_dict(),
+        "learning_curve": result.curve,
+        "versions": {"pl_env": pl_env.__version__, "python": platform.python_version(), "numpy": np.__version__},
+    }
+    write_atomically(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+    save_figure(draw_learning_curve(result.curve, evaluation), out / "learning_curve.png")
+    save_figure(draw_served_ratios(evaluation), out / "served_ratio.png")
+    schedule, instance = agents.play_episode(result.agent, scenario, seed=EVALUATION_SEED)
+    title = f"agent: {schedule.served} of {schedule.n_users} users served; evaluation episode 0"
+    save_figure(gantt(schedule, instance, title), out / "gantt.png")
+    print(f"\nwritten to {out}: checkpoint/, results.json, learning_curve.png, served_ratio.png, gantt.png")
+
+
+def main(arguments: Arguments) -> None:
+    """Train, evaluate, report."""
+    scenario = pl_env.Scenario.preset(arguments.scenario, **parse_overrides(arguments.override))
+    out = arguments.out or Path("runs") / arguments.scenario
+    result = agents.train(scenario, arguments.training, out, resume=arguments.resume)
+    report(arguments, scenario, out, result)
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Arguments))
+    except PlEnvError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; go on with --resume")
