@@ -6,4 +6,14 @@ from agents.agent import Agent, load
 from agents.evaluation import Evaluation, PolicyResult, evaluate, play_episode
 from agents.training import TrainingConfig, TrainingResult, train
 
-__all__ = ["Agent", "Evaluation", "PolicyResult", "TrainingConfig", "TrainingResult", "evaluate", "load", "play_episode", "train"]
+__all__ = [
+    "Agent",
+    "Evaluation",
+    "PolicyResult",
+    "TrainingConfig",
+    "TrainingResult",
+    "evaluate",
+    "load",
+    "play_episode",
+    "train",
+]

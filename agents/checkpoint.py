@@ -1,7 +1,8 @@
 """Checkpoints: safetensors for numbers, JSON for the rest, written whole or not at all. Nothing is unpickled.
 
-A checkpoint is a folder: ``weights.safetensors``, ``checkpoint.json`` and, to resume training, ``training.safetensors``.
-The JSON holds the hashes of the others. A folder is written under another name and then renamed.
+A checkpoint is a folder: ``weights.safetensors``, ``checkpoint.json`` and, to resume training,
+``training.safetensors``. The JSON holds the hashes of the others. A folder is written under another name and then
+renamed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ VERSION = 1
 HEADER = "checkpoint.json"
 
 
-def save_checkpoint(folder: str | os.PathLike[str], header: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+def save_checkpoint(
+    folder: str | os.PathLike[str], header: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]]
+) -> None:
     """Write a checkpoint, in place of the folder if there is one.
 
     Args:
@@ -36,7 +39,9 @@ def save_checkpoint(folder: str | os.PathLike[str], header: Mapping[str, Any], p
     """
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
-    contents = {name: save({key: t.detach().cpu().contiguous() for key, t in part.items()}) for name, part in parts.items()}
+    contents = {
+        name: save({key: t.detach().cpu().contiguous() for key, t in part.items()}) for name, part in parts.items()
+    }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     full = {"format": FORMAT, "version": VERSION, "sha256": hashes, **header}
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))

@@ -60,8 +60,8 @@ class SchedulingNetwork(nn.Module):
         # Scores of nearly 0 at first, so that training starts from all legal actions alike.
         nn.init.orthogonal_(self.score[-1].weight, 0.01)  # type: ignore[arg-type]
         nn.init.zeros_(self.score[-1].bias)  # type: ignore[arg-type]
-        sizes = torch.arange(1, cap + 1) / cap
-        self.register_buffer("sizes", sizes, persistent=False)
+        self.sizes: Tensor
+        self.register_buffer("sizes", torch.arange(1, cap + 1) / cap, persistent=False)
 
     def forward(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Scores (n, I · b_cap) and values (n, 1) of n observations."""
@@ -78,7 +78,8 @@ class SchedulingNetwork(nn.Module):
         batch_time, upload_time = observation["batch_time"], observation["upload_time"]
         budget = observation["budget"][:, :, None]
         exists = batch_time < 1.0
-        # Users per time, in units of a full batch per deadline; the logarithm keeps cheap batches from drowning the rest.
+        # Users per time, in units of a full batch per deadline; the logarithm keeps cheap batches from drowning the
+        # rest.
         rate = torch.log(self.sizes / batch_time.clamp(min=1e-4)) * exists
         fits = (exists & (batch_time <= budget)).float()
         alone = torch.stack([observation["load_time"], observation["pending"]], dim=2)
@@ -118,13 +119,8 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
     """`SchedulingNetwork` as a policy of sb3-contrib's MaskablePPO."""
 
     def __init__(self, *args: Any, network: NetworkConfig, **kwargs: Any) -> None:
-        super().__init__(
-            *args,
-            features_extractor_class=_Extractor,
-            features_extractor_kwargs={"network": network},
-            ortho_init=False,
-            **kwargs,
-        )
+        kwargs |= {"features_extractor_class": _Extractor, "features_extractor_kwargs": {"network": network}}
+        super().__init__(*args, **kwargs)
 
     def _build_mlp_extractor(self) -> None:
         self.mlp_extractor = _Split(self.features_dim)  # type: ignore[assignment]
@@ -132,8 +128,9 @@ class SchedulingPolicy(MaskableActorCriticPolicy):
     def _build(self, lr_schedule: Any) -> None:
         self._build_mlp_extractor()
         self.action_net = nn.Identity()
-        self.value_net = nn.Identity()
-        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)
+        self.value_net = nn.Identity()  # type: ignore[assignment]
+        self.optimizer_kwargs["lr"] = lr_schedule(1)
+        self.optimizer = self.optimizer_class(self.parameters(), **self.optimizer_kwargs)
 
     @property
     def network(self) -> SchedulingNetwork:

@@ -18,7 +18,11 @@ def draw_learning_curve(curve: Sequence[dict[str, float]], evaluation: Evaluatio
     for name, result in evaluation.items():
         axes.axhline(result.mean, linestyle="-" if name == "agent" else ":", color="0.5", linewidth=1)
         axes.annotate(
-            f"{name} {result.mean:.3f}", (1.01, result.mean), xycoords=("axes fraction", "data"), va="center", fontsize=8
+            f"{name} {result.mean:.3f}",
+            (1.01, result.mean),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
         )
     axes.set_xlabel("environment steps")
     axes.set_ylabel("served user ratio")

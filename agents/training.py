@@ -248,7 +248,9 @@ def _load_state(folder: Path, scenario: Scenario, config: TrainingConfig) -> dic
     ):
         for name in now:
             if name not in free and before.get(name) != now[name]:
-                raise InvalidValue(f"{name} is {now[name]!r}; it must be {before.get(name)!r}, as in the {what} of {folder}")
+                raise InvalidValue(
+                    f"{name} is {now[name]!r}; it must be {before.get(name)!r}, as in the {what} of {folder}"
+                )
     return {"header": header, **parts}
 
 
@@ -268,7 +270,7 @@ def _restore(model: MaskablePPO, state: dict[str, Any]) -> None:
         torch.set_rng_state(training["torch_generator"])
         key = training["numpy_generator"].numpy().astype(np.uint32)
         position = int(header["numpy_position"])
-        np.random.set_state(("MT19937", key, position))  # noqa: NPY002
+        np.random.set_state(("MT19937", key, position, 0, 0.0))  # noqa: NPY002
         model._n_updates = int(header["updates"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

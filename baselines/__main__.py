@@ -43,7 +43,9 @@ def compare(
     table = Table("solver", "guarantee", "served", "ratio", "batches", "ends (ms)", "solved in (ms)")
     for name in solver or tuple(solvers()):
         try:
-            solve(instance, name, equal_bandwidth_channels=equal_bandwidth_channels)  # kernels compile at their first call
+            solve(
+                instance, name, equal_bandwidth_channels=equal_bandwidth_channels
+            )  # kernels compile at their first call
             schedule = solve(instance, name, equal_bandwidth_channels=equal_bandwidth_channels)
         except UnsupportedInstance as error:
             if solver:

@@ -1,11 +1,11 @@
 """`optimal-dp` and `independent`: exact dynamic programs over "least time to serve u users", in continuous time.
 
-Within a cluster of bottom-layer sharing, a set of models served one after the other loads every private block once and the
-shared blocks up to the highest shared level among them, in any order that first climbs and then descends. Serving the
-highest first and descending is such an order, and the only one that also saves the fixed cost c0 of the loads of models
-without private blocks. So the least time of a cluster is a knapsack over its models in descending order in which only the
-first model pays for shared blocks: O(u · k_i) per model, no predecessor in the state. Clusters share nothing and join in
-another knapsack.
+Within a cluster of bottom-layer sharing, a set of models served one after the other loads every private block once
+and the shared blocks up to the highest shared level among them, in any order that first climbs and then descends.
+Serving the highest first and descending is such an order, and the only one that also saves the fixed cost c0 of the
+loads of models without private blocks. So the least time of a cluster is a knapsack over its models in descending
+order in which only the first model pays for shared blocks: O(u · k_i) per model, no predecessor in the state.
+Clusters share nothing and join in another knapsack.
 
 With a model resident, its shared blocks are there already when its cluster goes first, and the model itself, served
 before all others, loads nothing: it is an item of its own.
@@ -246,9 +246,7 @@ def _add_model(
 
 
 @compiled
-def _add_group(
-    total: Ints, join: NDArray[np.int32], total_reach: int, least: Ints, reach: int, budget: int
-) -> int:
+def _add_group(total: Ints, join: NDArray[np.int32], total_reach: int, least: Ints, reach: int, budget: int) -> int:
     """Let one more group join the knapsack over groups; return the most users that fit now."""
     new_reach = total_reach
     for w in range(total_reach + reach, 0, -1):

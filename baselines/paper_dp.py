@@ -1,8 +1,8 @@
 """`paper-dp`: Algorithms 1 and 2 of the paper, over slots.
 
-A model's run takes a whole number of slots, rounded up; that is the paper's discretisation, no constraint of the problem.
-Within a cluster models are served in Corollary 1's order, ascending in what they share. ``e[i][t]`` is the most users
-served within t slots with model i last, which keeps in the state what the next load depends on:
+A model's run takes a whole number of slots, rounded up; that is the paper's discretisation, no constraint of the
+problem. Within a cluster models are served in Corollary 1's order, ascending in what they share. ``e[i][t]`` is the
+most users served within t slots with model i last, which keeps in the state what the next load depends on:
 
     e[i][t] = max( q(none, i)[t],  max over a before i, tau of e[a][t - tau] + q(a, i)[tau], both above 0 )
 
@@ -65,7 +65,7 @@ def paper_dp(problem: Problem, as_printed: bool = False) -> Plan:
 
 
 def cluster_order(clusters: Clusters, resident: int) -> tuple[Ints, Ints]:
-    """Models in the order in which `paper_dp` considers them, and where each cluster begins; the resident's goes first."""
+    """Models in the order in which `paper_dp` considers them, and where each cluster begins; the resident's first."""
     groups = [clusters.members[a:b] for a, b in zip(clusters.start[:-1], clusters.start[1:], strict=True)]
     if resident >= 0:
         home = groups.pop(int(clusters.cluster[resident]))

@@ -69,7 +69,9 @@ def solvers() -> dict[str, Solver]:
     return dict(_SOLVERS)
 
 
-def solve(instance: Instance, solver: str = "optimal-dp", *, equal_bandwidth_channels: int = 0, **options: Any) -> Schedule:
+def solve(
+    instance: Instance, solver: str = "optimal-dp", *, equal_bandwidth_channels: int = 0, **options: Any
+) -> Schedule:
     """Solve an instance. The schedule has passed `pl_env.check`.
 
     Args:

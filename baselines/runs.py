@@ -169,6 +169,6 @@ def _batches(
 def require_clusters_message(solver: str) -> str:
     """Why a planner for bottom-layer sharing refuses an instance."""
     return (
-        f"{solver} needs bottom-layer sharing (within a cluster, what two models share is all that one of them shares) and "
-        f"affine loading times; use 'greedy', or 'exhaustive' for a few models"
+        f"{solver} needs bottom-layer sharing (within a cluster, what two models share is all that one of them shares) "
+        f"and affine loading times; use 'greedy', or 'exhaustive' for a few models"
     )

@@ -1,7 +1,7 @@
 """Scheduling AI model loading at a wireless edge server: the problem and its Gymnasium environments.
 
-Importing this package registers ``PartialLoading-v0``, ``PartialLoadingGeneral-v0`` and ``PartialLoadingFading-v0`` with
-Gymnasium. It reads no file and compiles nothing; kernels compile at their first call.
+Importing this package registers ``PartialLoading-v0``, ``PartialLoadingGeneral-v0`` and ``PartialLoadingFading-v0``
+with Gymnasium. It reads no file and compiles nothing; kernels compile at their first call.
 """
 
 from __future__ import annotations

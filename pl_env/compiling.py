@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -17,7 +17,7 @@ def compiled(function: Function) -> Function:
     bits in every process.
     """
     try:
-        kernel = numba.njit(cache=True, error_model="numpy")(function)
+        kernel: Any = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package's folder nor the home folder can be written: compile in every process
         kernel = numba.njit(error_model="numpy")(function)
-    return kernel  # type: ignore[no-any-return]
+    return cast(Function, kernel)

@@ -35,7 +35,7 @@ def mean_snr_at(distance_m: float, tx_to_noise: float, path_loss_exponent: float
 
     The paper prints d^alpha; the gain falls with distance.
     """
-    return tx_to_noise * distance_m**-path_loss_exponent
+    return tx_to_noise * float(distance_m**-path_loss_exponent)
 
 
 @compiled
@@ -54,7 +54,7 @@ def upload_time_ns(unit_upload_ns: float, efficiency: float) -> int:
     """
     if unit_upload_ns >= efficiency * LONGEST_UPLOAD_NS:
         return LONGEST_UPLOAD_NS
-    return int(math.ceil(unit_upload_ns / efficiency))
+    return math.ceil(unit_upload_ns / efficiency)
 
 
 def bandwidth_shares(upload_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -69,4 +69,4 @@ def bandwidth_shares(upload_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     total = upload_ns.sum()
     if total == 0:
         return np.full(len(upload_ns), 1.0 / max(1, len(upload_ns)))
-    return upload_ns / total
+    return np.asarray(upload_ns / total)

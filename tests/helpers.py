@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
+import subprocess
+import sys
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 
 import pl_env
+from pl_env import wireless
+from pl_env.partial_loading.env import PartialLoadingEnv
 
 
 def clustered_blocks(rng: np.random.Generator, n_models: int) -> np.ndarray:
@@ -147,3 +154,110 @@ def slotted_served(instance: pl_env.Instance, orders: list[tuple[int, ...]], *, 
             if slots <= n_slots:
                 best = max(best, sum(counts))
     return best
+
+
+# ---------------------------------------------------------------- instances in environments
+
+
+def changed(instance: pl_env.Instance, table: dict | None = None, **fields) -> pl_env.Instance:
+    """The instance with fields replaced, and fields of its table; loading times follow from the blocks again."""
+    if table:
+        fields["table"] = dataclasses.replace(instance.table, **({"load_ns": None} | table))
+    return dataclasses.replace(instance, **fields)
+
+
+def tiny_with_requests(requests: list[int], deadline: float = 0.18, upload_ns: int = 100_000) -> pl_env.Instance:
+    """The preset tiny with given requests and equal upload times."""
+    scenario = pl_env.Scenario.preset("tiny", deadline=deadline)
+    uploads = np.full(len(requests), upload_ns, dtype=np.int64)
+    return scenario.instance(scenario.table, np.array(requests, dtype=np.int64), np.ones(len(requests)), uploads)
+
+
+def scenario_for(instance: pl_env.Instance, **fields) -> pl_env.Scenario:
+    """A scenario with the dimensions of an instance, so that its environment can replay it."""
+    server = pl_env.EdgeServer(profiles=(pl_env.ComputeProfile("toy", 0, 0, 0),))
+    library = pl_env.ModelLibrary(instance.has_block, instance.block_bytes, ("toy",) * instance.n_models)
+    largest = max(1, int(instance.max_batch.max()))
+    return pl_env.Scenario(**({"library": library, "n_models": instance.n_models, "server": server,
+                               "max_batch_size": largest} | fields))  # fmt: skip
+
+
+def env_for(instance: pl_env.Instance, *, batch_cap: int | None = None, **arguments) -> PartialLoadingEnv:
+    """An environment that replays the instance."""
+    fields = {} if batch_cap is None else {"max_batch_size": batch_cap}
+    return PartialLoadingEnv(scenario_for(instance, **fields), **arguments)
+
+
+def with_batch_fading(instance: pl_env.Instance, rng: np.random.Generator) -> pl_env.Instance:
+    """The instance with channels that are drawn anew before every batch; uploads stay of the order of a nanosecond."""
+    return changed(instance, fading="batch", mean_snr=rng.uniform(1, 50, instance.n_users), unit_upload_ns=5.0)
+
+
+class PlainEpisode:
+    """An episode in plain Python, to hold the environment against."""
+
+    def __init__(self, instance: pl_env.Instance, batch_cap: int) -> None:
+        self.instance, self.batch_cap = instance, batch_cap
+        self.uploads = instance.upload_ns.tolist()
+        self.pending = set(range(instance.n_users))
+        self.resident, self.elapsed = int(instance.resident), 0
+
+    def cheapest(self, model: int) -> list[int]:
+        asking = [user for user in self.pending if self.instance.requested_model[user] == model]
+        return sorted(asking, key=lambda user: (self.uploads[user], user))
+
+    def batch(self, action: int) -> tuple[int, list[int], int]:
+        """Model, users (too few of them where too few are pending) and time of the batch of an action."""
+        model, size = action // self.batch_cap, action % self.batch_cap + 1
+        users = self.cheapest(model)[:size]
+        uploads = [self.uploads[user] for user in users]
+        return model, users, batch_time(self.instance, self.resident, model, uploads)
+
+    def is_legal(self, action: int) -> bool:
+        model, users, time = self.batch(action)
+        size = action % self.batch_cap + 1
+        enough = len(users) == size <= self.instance.max_batch[model]
+        return enough and self.elapsed + time <= self.instance.deadline_ns
+
+    def legal(self) -> list[bool]:
+        return [self.is_legal(action) for action in range(self.instance.n_models * self.batch_cap)]
+
+    def mask(self) -> list[int]:
+        """The mask, all ones where nothing is legal."""
+        legal = self.legal()
+        return [int(good or not any(legal)) for good in legal]
+
+    def serve(self, action: int) -> list[int]:
+        """Run the batch; return its users."""
+        model, users, time = self.batch(action)
+        self.pending -= set(users)
+        self.resident, self.elapsed = model, self.elapsed + time
+        return users
+
+    def redraw(self, uniforms: np.ndarray) -> None:
+        """Draw the channels of the pending users anew, one uniform number for each user of the episode."""
+        for user in self.pending:
+            snr = self.instance.mean_snr[user] * wireless.draw_fading_power(uniforms[user])
+            efficiency = wireless.spectral_efficiency(snr)
+            self.uploads[user] = wireless.upload_time_ns(self.instance.unit_upload_ns, efficiency)
+
+
+def random_rollout(env, rng: np.random.Generator, mask: np.ndarray, n_steps: int = 10**6) -> tuple[float, bool]:
+    """Take random legal actions from a state with this mask; return the sum of rewards, and whether it is over."""
+    total, terminated = 0.0, not env.unwrapped.any_legal
+    while not terminated and n_steps > 0:
+        _, reward, terminated, _, info = env.step(int(rng.choice(np.flatnonzero(mask))))
+        mask = info["action_mask"]
+        total += reward
+        n_steps -= 1
+    return total, terminated
+
+
+def run_python(code: str, **environment: str) -> str:
+    """Output of a piece of code in a fresh interpreter; raises where it fails."""
+    root = Path(__file__).resolve().parent.parent
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, env=os.environ | environment, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout

@@ -1,11 +1,12 @@
 """The physics of a batch, compiled. The only place where it is written; environments and planners call it.
 
-Equation numbers are those of arXiv 2503.22982, read as ``docs/model.md`` explains. All times are int64 nanoseconds. Kernels
-work on one episode and write into arrays that the caller owns, so a batch of environments is a loop over rows.
+Equation numbers are those of arXiv 2503.22982, read as ``docs/model.md`` explains. All times are int64 nanoseconds.
+Kernels work on one episode and write into arrays that the caller owns, so a batch of environments is a loop over
+rows.
 
-The users of an episode are kept sorted by model and, within a model, by upload time: ``users`` (K,) holds their indices,
-``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) where each model begins. ``next_user`` (I,) points
-at each model's cheapest pending user; a batch always takes the cheapest (Theorem 2).
+The users of an episode are kept sorted by model and, within a model, by upload time: ``users`` (K,) holds their
+indices, ``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) where each model begins. ``next_user``
+(I,) points at each model's cheapest pending user; a batch always takes the cheapest (Theorem 2).
 """
 
 from __future__ import annotations
@@ -161,13 +162,13 @@ def batch_upload_ns(upload: Ints, equal_bandwidth_channels: int) -> int:
     else:
         for time in upload:
             total = max(total, equal_bandwidth_channels * time)
-    return total
+    return int(total)
 
 
 @compiled
 def batch_compute_ns(per_sample: Ints, per_batch: Ints, model: int, size: int) -> int:
     """t_comp = mu_i · b + beta_i, equation (9)."""
-    return per_sample[model] * size + per_batch[model]
+    return int(per_sample[model] * size + per_batch[model])
 
 
 @compiled
@@ -369,9 +370,7 @@ def step(
         first_user, next_user, users, sorted_upload, state, history, served_users, served_upload,
     )  # fmt: skip
     if accepted and len(uniforms) > 0:
-        redraw_pending(
-            uniforms, mean_snr, unit_upload_ns, upload_ns, first_user, next_user, users, sorted_upload
-        )
+        redraw_pending(uniforms, mean_snr, unit_upload_ns, upload_ns, first_user, next_user, users, sorted_upload)
     any_legal = observe(
         load_ns, per_sample, per_batch, max_batch, has_block, deadline_ns, first_user, next_user, sorted_upload, state,
         budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, ClassVar, SupportsFloat
+from collections.abc import Callable
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -24,6 +25,10 @@ Observation = dict[str, NDArray[np.float32]]
 
 INVALID_ACTION = ("terminate", "raise")
 _NO_DRAW = np.empty(0)
+
+# The kernels take so many arrays that they are handed over in groups, which type checkers cannot count.
+_step: Callable[..., tuple[bool, bool]] = dynamics.step
+_observe: Callable[..., bool] = dynamics.observe
 
 
 def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
@@ -54,14 +59,14 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     ## Observation Space
     A `Dict` of float32 arrays in [0, 1]. Times are fractions of the deadline, clipped at 1.
 
-    | Key           | Shape      | Meaning                                                                              |
-    |---------------|------------|--------------------------------------------------------------------------------------|
-    | `budget`      | (1,)       | time left                                                                            |
-    | `resident`    | (J,)       | 1 for each parameter block in GPU memory                                             |
-    | `load_time`   | (I,)       | time to load each model, given the resident blocks                                   |
-    | `pending`     | (I,)       | users of each model not yet served, as a fraction of K                               |
-    | `upload_time` | (I, b_cap) | upload time of each model's next 1 ... b_cap users under the present channels        |
-    | `batch_time`  | (I, b_cap) | time of that whole batch: upload, load and compute                                   |
+    | Key           | Shape      | Meaning                                                                    |
+    |---------------|------------|----------------------------------------------------------------------------|
+    | `budget`      | (1,)       | time left                                                                  |
+    | `resident`    | (J,)       | 1 for each parameter block in GPU memory                                   |
+    | `load_time`   | (I,)       | time to load each model, given the resident blocks                         |
+    | `pending`     | (I,)       | users of each model not yet served, as a fraction of K                     |
+    | `upload_time` | (I, b_cap) | upload time of each model's next 1 ... b_cap users under present channels  |
+    | `batch_time`  | (I, b_cap) | time of that whole batch: upload, load and compute                         |
 
     Cells of `upload_time` and `batch_time` for batches that cannot exist, as too few users are pending or GPU memory is
     too small, hold 1. `gymnasium.wrappers.FlattenObservation`, or `pl_env.FlatObservation`, which also reads
@@ -107,7 +112,10 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     * v0: first version.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 2}
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as in gymnasium.Env
+        "render_modes": ["ansi", "rgb_array", "human"],
+        "render_fps": 2,
+    }
 
     def __init__(
         self,
@@ -138,7 +146,9 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         }
         self._shapes = tuple(shapes.items())
         self.action_space = spaces.Discrete(self._action_count)
-        self.observation_space = spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()})
+        self.observation_space = spaces.Dict(  # type: ignore[assignment]
+            {key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()}
+        )
         self._mask = np.ones((n_models, batch_cap), dtype=np.int8)
         self._state = np.zeros(dynamics.STATE_ENTRIES, dtype=np.int64)
         self._first_user = np.zeros(n_models + 1, dtype=np.int64)
@@ -155,7 +165,13 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def _use_table(self, table: ServingTable) -> None:
         self._table = table
-        self._times = (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch, table.has_block)
+        self._times = (
+            table.load_ns,
+            table.compute_ns_per_sample,
+            table.compute_ns_per_batch,
+            table.max_batch,
+            table.has_block,
+        )
 
     def _allocate_users(self, n_users: int) -> None:
         """Make the per-user arrays of an episode with K users."""
@@ -202,9 +218,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self._draw()
         else:
             self._replay(instance)
-        dynamics.sort_users(
-            self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload
-        )
+        dynamics.sort_users(self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload)
         dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
         observation = self._empty_observation()
         self._any_legal = self._observe(observation)
@@ -241,7 +255,9 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         """Take the episode from an instance."""
         require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
         n_models, most_blocks = self.scenario.n_models, self.scenario.most_blocks
-        require(instance.n_models == n_models, "instance.n_models", instance.n_models, f"{n_models}, as in the scenario")
+        require(
+            instance.n_models == n_models, "instance.n_models", instance.n_models, f"{n_models}, as in the scenario"
+        )
         fits = instance.n_blocks <= most_blocks
         require(fits, "instance.n_blocks", instance.n_blocks, f"at most {most_blocks}, as in the scenario")
         self._use_table(instance.table)
@@ -276,8 +292,8 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         observation = self._empty_observation()
         if 0 <= index < self._action_count:
             # A draw is taken only where the action is legal, so that a refused action changes nothing.
-            draws = self._redraws and self._mask[model, size]
-            accepted, self._any_legal = dynamics.step(
+            draws = self._redraws and self._any_legal and self._mask[model, size]
+            accepted, self._any_legal = _step(
                 *self._times,
                 self._deadline_ns,
                 model,
@@ -308,7 +324,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         return {key: np.empty(shape, dtype=np.float32) for key, shape in self._shapes}
 
     def _observe(self, observation: Observation) -> bool:
-        return dynamics.observe(
+        return _observe(
             *self._times,
             self._deadline_ns,
             self._first_user,

@@ -128,7 +128,6 @@ class Instance(ReadOnlyArrays):
     @property
     def load_ns(self) -> NDArray[np.int64]:
         """Loading nanoseconds, int64 (I + 1, I): row = resident model, last row = empty GPU."""
-        assert self.table.load_ns is not None
         return self.table.load_ns
 
     @property
@@ -204,9 +203,7 @@ class Instance(ReadOnlyArrays):
         header, arrays = load_arrays(path, "instance")
         try:
             users = {name: arrays.pop(name) for name in _USER_ARRAYS}
-            table = ServingTable(
-                load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays
-            )
+            table = ServingTable(load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays)
             return cls(table=table, **users, **header)  # type: ignore[arg-type]
         except (KeyError, TypeError, InvalidValue) as error:
             raise FileFormatError(f"{path}: not a valid instance ({error})") from None

@@ -55,7 +55,8 @@ class ModelLibrary(ReadOnlyArrays):
             self.block_bytes.shape,
             f"({n_blocks},), one size per column of has_block",
         )
-        require(not (self.block_bytes < 0).any(), "min(block_bytes)", int(self.block_bytes.min(initial=0)), "at least 0")
+        smallest = int(self.block_bytes.min(initial=0))
+        require(smallest >= 0, "min(block_bytes)", smallest, "at least 0")
         for name, values in (("architectures", self.architectures), ("model_names", names)):
             require(len(values) == n_models, f"len({name})", len(values), f"{n_models}, one per model")
             require(all(isinstance(value, str) for value in values), name, values, "strings")
@@ -110,7 +111,7 @@ class ModelLibrary(ReadOnlyArrays):
         """
         header, arrays = load_arrays(path, "model-library")
         try:
-            return cls(**arrays, **header)
+            return cls(**arrays, **header)  # type: ignore[arg-type]
         except (TypeError, InvalidValue) as error:
             raise FileFormatError(f"{path}: not a valid model-library ({error})") from None
 

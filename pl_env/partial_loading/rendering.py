@@ -162,8 +162,8 @@ class Viewer:
             return None
         canvas = self._figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+        canvas.draw()  # type: ignore[no-untyped-call]
+        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Close the window."""

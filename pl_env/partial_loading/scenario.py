@@ -77,7 +77,7 @@ class Scenario:
     deadline: float = 0.7
     slot: float = 0.010
     max_batch_size: int = 8
-    server: EdgeServer = EdgeServer()
+    server: EdgeServer = EdgeServer()  # noqa: RUF009 - frozen
 
     def __post_init__(self) -> None:
         require(isinstance(self.server, EdgeServer), "server", self.server, "an EdgeServer")
@@ -185,9 +185,7 @@ class Scenario:
 
     def draw_table(self, rng: np.random.Generator) -> ServingTable:
         """Draw a library and put it on the server."""
-        library = build_library(
-            self.sharing, self.n_models, self.backbones, self.theta, self.theta_spread, rng
-        )
+        library = build_library(self.sharing, self.n_models, self.backbones, self.theta, self.theta_spread, rng)
         return self.server.table(library, self.max_batch_size)
 
     @cached_property
@@ -228,9 +226,7 @@ class Scenario:
         requested_model = np.empty(n_users, dtype=np.int64)
         mean_snr = np.empty(n_users)
         upload_ns = np.empty(n_users, dtype=np.int64)
-        draw_users(
-            rng.random((3, n_users)), self.request_cumulative, *self.radio, requested_model, mean_snr, upload_ns
-        )
+        draw_users(rng.random((3, n_users)), self.request_cumulative, *self.radio, requested_model, mean_snr, upload_ns)
         return self.instance(table, requested_model, mean_snr, upload_ns)
 
     def instance(
@@ -283,10 +279,10 @@ class Scenario:
 def _tiny() -> dict[str, Any]:
     """Five users, three models; the optimum can be found on paper.
 
-    At 1 GB/s, model 0 = base (100 ms) + head (20 ms), model 1 = base + head (20 ms), model 2 = 60 ms of its own. A batch
-    computes for 10 ms and 1 ms per user; every upload takes about 0.1 ms; two users at most share a batch; T_bar is
-    180 ms. So models 0 and 1 together cost 140 ms of loading, and model 2 fits beside neither of them alone (at most
-    60 + 120 + 22 ms) nor both.
+    At 1 GB/s, model 0 = base (100 ms) + head (20 ms), model 1 = base + head (20 ms), model 2 = 60 ms of its own. A
+    batch computes for 10 ms and 1 ms per user; every upload takes about 0.1 ms; two users at most share a batch;
+    T_bar is 180 ms. So models 0 and 1 together cost 140 ms of loading, and model 2 fits beside neither of them alone
+    (at most 60 + 120 + 22 ms) nor both.
     """
     base, head, own = 100_000_000, 20_000_000, 60_000_000
     library = ModelLibrary(

@@ -35,6 +35,7 @@ class ComputeProfile:
     activation_bytes: int
 
     def __post_init__(self) -> None:
+        require(isinstance(self.architecture, str), "architecture", self.architecture, "a string")
         require_real("seconds_per_sample", self.seconds_per_sample, 0, 3600)
         require_real("seconds_per_batch", self.seconds_per_batch, 0, 3600)
         require_integer("activation_bytes", self.activation_bytes, 0)
@@ -51,7 +52,7 @@ RESNET_PROFILES = (
     resnet_profile("resnet34", 90e-6, 2.8e-3),
     resnet_profile("resnet50", 100e-6, 4.0e-3),
 )
-"""Not published; chosen so that loading takes 88.9 % of loading plus compute at batch 32 (the paper's figure 1: 88.94 %)."""
+"""Not published; chosen so that loading is 88.9 % of loading plus compute at batch 32 (figure 1 of the paper: 88.94 %)."""
 
 
 @dataclass(frozen=True)

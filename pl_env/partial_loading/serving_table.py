@@ -67,7 +67,7 @@ class ServingTable(ReadOnlyArrays):
     max_batch: NDArray[np.int64]
     load_overhead_ns: int = 0
     affine: bool = True
-    load_ns: NDArray[np.int64] | None = None
+    load_ns: NDArray[np.int64] = None  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "has_block", read_only("has_block", self.has_block, np.bool_, 2))

@@ -1,7 +1,7 @@
 """An independent judge of schedules: every constraint, recomputed from the instance in integers, without tolerance.
 
-It shares no code with ``dynamics.py``, so that an error there cannot hide here. It is compiled, at 5 µs a schedule, so that
-every solver's result passes through it.
+It shares no code with ``dynamics.py``, so that an error there cannot hide here. It is compiled, at 5 µs a schedule,
+so that every solver's result passes through it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class FlatObservation(gymnasium.ObservationWrapper[NDArray[np.float32], Any, dic
     def __init__(self, env: gymnasium.Env[dict[str, NDArray[np.float32]], Any]) -> None:
         super().__init__(env)
         assert isinstance(env.observation_space, spaces.Dict)
-        self._keys = tuple(env.observation_space.keys())
+        self._keys: tuple[str, ...] = tuple(env.observation_space.keys())
         self.observation_space = spaces.flatten_space(env.observation_space)
 
     def observation(self, observation: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -1,0 +1,45 @@
+# Everything runs in .venv, which the first target makes. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := pl_env baselines agents tests benchmarks train.py
+RUN ?= runs/bls
+
+.PHONY: help install train test test-slow bench lint type format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(INSTALLED)
+
+install: $(INSTALLED)  ## install the package and its tools into .venv, at the versions of constraints.txt
+
+train: install  ## train an agent in the paper's default setting and evaluate it (goes on after a kill)
+	$(BIN)/python train.py --out $(RUN) $(if $(wildcard $(RUN)/checkpoint*),--resume)
+
+test: install  ## run the tests
+	$(BIN)/python -m pytest
+
+test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
+	$(BIN)/python -m pytest -m slow
+
+bench: install  ## measure speed
+	$(BIN)/python -m pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=min,median,mean,rounds --benchmark-sort=name
+
+lint: install  ## check style
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+type: install  ## check types
+	$(BIN)/mypy
+
+format: install  ## reformat
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
