@@ -44,6 +44,6 @@ def _converted(field: str, value: Any, dtype: type[np.generic]) -> NDArray[Any]:
         array = original.astype(dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(f"{field} cannot be read as an array of {np.dtype(dtype)}: {error}") from None
-    same = original.size == 0 or (original.dtype.kind in "biuf" and np.array_equal(array, original))
+    same = original.size == 0 or (original.dtype.kind in "biuf" and np.array_equal(array, original, equal_nan=True))
     require(same, field, f"array of {original.dtype}", f"exactly representable as {np.dtype(dtype)}")
     return array

@@ -198,9 +198,7 @@ def test_equal_bandwidth_never_serves_more(name):
 def tiny_with_requests(requests: list[int], deadline: float = 0.18) -> pl_env.Instance:
     scenario = pl_env.Scenario.preset("tiny", deadline=deadline)
     ones = np.ones(len(requests))
-    return scenario.instance(
-        scenario.table, np.array(requests), ones, np.full(len(requests), 100_000, dtype=np.int64)
-    )
+    return scenario.instance(scenario.table, np.array(requests), ones, np.full(len(requests), 100_000, dtype=np.int64))
 
 
 def test_tiny_optimum_worked_by_hand():

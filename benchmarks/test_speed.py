@@ -1,0 +1,78 @@
+"""Speed of the environment and of the planners, compile time excluded: ``make bench``."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+
+import baselines
+import pl_env
+from pl_env.compiling import compiled
+
+STEPS = 5_000
+
+
+@compiled
+def _legal_action(mask, uniform):
+    """A legal action, uniformly; ``Discrete.sample(mask)`` would take longer than the step itself."""
+    left = int(uniform * mask.sum())
+    for action in range(len(mask)):
+        if mask[action]:
+            if left == 0:
+                return action
+            left -= 1
+    return 0
+
+
+def _random_steps(env: gymnasium.Env) -> int:
+    rng = np.random.default_rng(0)
+    _, info = env.reset(seed=0)
+    for _ in range(STEPS):
+        _, _, terminated, _, info = env.step(_legal_action(info["action_mask"], rng.random()))
+        if terminated:
+            _, info = env.reset()
+    return STEPS
+
+
+@pytest.mark.parametrize("name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0"])
+def test_environment_5000_steps(benchmark, name):
+    """Random legal actions through ``gym.make``, resets included; target: 60,000 steps/s, 83 ms for 5,000."""
+    env = gymnasium.make(name)
+    _random_steps(env)
+    benchmark.pedantic(_random_steps, args=(env,), rounds=9)
+    benchmark.extra_info["steps_per_second"] = round(STEPS / benchmark.stats.stats.median)
+    print(f"\n{name}: {benchmark.extra_info['steps_per_second']:,} steps/s (median)")
+
+
+def _cartpole_steps(env: gymnasium.Env) -> None:
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(STEPS):
+        _, _, terminated, truncated, _ = env.step(int(rng.random() * 2))
+        if terminated or truncated:
+            env.reset()
+
+
+def test_cartpole_5000_steps(benchmark):
+    """Gymnasium's CartPole-v1 in the same loop, to compare with on a noisy machine."""
+    env = gymnasium.make("CartPole-v1")
+    benchmark.pedantic(_cartpole_steps, args=(env,), rounds=9, warmup_rounds=1)
+    print(f"\nCartPole-v1: {round(STEPS / benchmark.stats.stats.median):,} steps/s (median)")
+
+
+@pytest.mark.parametrize("solver", [name for name in baselines.solvers() if name != "exhaustive"])
+def test_solver_default_setting(benchmark, solver):
+    """K = 100, I = 50; `optimal-dp` has a target of 100 µs, finished and checked Schedule included."""
+    instance = pl_env.Scenario.preset("bls", n_users=100).sample(np.random.default_rng(0))
+    benchmark.pedantic(baselines.solve, args=(instance, solver), rounds=500, warmup_rounds=20)
+
+
+@pytest.mark.parametrize("solver", ["optimal-dp", "greedy", "independent"])
+def test_solver_large(benchmark, solver):
+    """K = 2,000, I = 500, T_bar long enough for most; `optimal-dp` has a target of 20 ms."""
+    scenario = pl_env.Scenario.preset("bls", n_users=2000, n_models=500, deadline=10.0)
+    instance = scenario.sample(np.random.default_rng(0))
+    schedule = baselines.solve(instance, solver)
+    print(f"\n{schedule}")
+    benchmark.pedantic(baselines.solve, args=(instance, solver), rounds=20, warmup_rounds=2)

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import agents
+import pl_env
+from agents.network import NetworkConfig, SchedulingNetwork
+
+torch.set_num_threads(1)  # tiny networks; two threads would mostly wait for each other
+
+
+@pytest.fixture
+def tiny() -> pl_env.Scenario:
+    return pl_env.Scenario.preset("tiny", n_users=8)
+
+
+@pytest.fixture
+def quick_config() -> agents.TrainingConfig:
+    """Two updates of a small network."""
+    return agents.TrainingConfig(timesteps=64, n_envs=2, rollout_steps=16, minibatch_size=16, epochs=2, width=8)
+
+
+@pytest.fixture
+def agent() -> agents.Agent:
+    torch.manual_seed(0)
+    return agents.Agent(SchedulingNetwork(NetworkConfig(batch_cap=8, width=16)), {"note": "untrained"})

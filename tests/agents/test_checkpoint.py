@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import pl_env
+from agents import checkpoint
+
+
+def test_an_agent_survives_the_disk(agent, tmp_path):
+    agent.save(tmp_path / "agent")
+    loaded = agents.load(tmp_path / "agent")
+    assert loaded.trained_on == {"note": "untrained"}
+    for name, tensor in agent.network.state_dict().items():
+        torch.testing.assert_close(loaded.network.state_dict()[name], tensor, rtol=0, atol=0)
+    assert sorted(os.listdir(tmp_path / "agent")) == ["checkpoint.json", "weights.safetensors"]
+
+
+def test_acts_legally_and_for_one_batch_cap_only(agent):
+    env = pl_env.PartialLoadingEnv("bls")
+    observation, info = env.reset(seed=0)
+    assert env.action_masks()[agent.act(observation, info)]
+    env = pl_env.PartialLoadingEnv("bls", max_batch_size=4)
+    observation, info = env.reset(seed=0)
+    with pytest.raises(pl_env.InvalidValue, match="max_batch_size of the environment is 4; it must be 8"):
+        agent.act(observation, info)
+
+
+def remove_header(folder):
+    (folder / "checkpoint.json").unlink()
+
+
+def truncate_weights(folder):
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(content[:100])
+
+
+def replace_weights_by_a_pickle(folder):
+    (folder / "weights.safetensors").write_bytes(pickle.dumps({"weights": [1, 2, 3]}))
+
+
+def truncate_header(folder):
+    content = (folder / "checkpoint.json").read_text()
+    (folder / "checkpoint.json").write_text(content[: len(content) // 2])
+
+
+def edit_header(**changes):
+    def damage(folder):
+        header = json.loads((folder / "checkpoint.json").read_text())
+        (folder / "checkpoint.json").write_text(json.dumps(header | changes))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_header, "checkpoint.json: cannot be read"),
+        (truncate_header, "checkpoint.json: not JSON, or truncated"),
+        (truncate_weights, "weights.safetensors: damaged, its content does not match its hash"),
+        (replace_weights_by_a_pickle, "weights.safetensors: damaged"),
+        (edit_header(format="something"), "not a checkpoint of an agent"),
+        (edit_header(version=99), "format version 99; this release reads version 1"),
+        (edit_header(sha256=None), "damaged, it has no hashes"),
+        (edit_header(network={"batch_cap": 4, "width": 16}), "its weights do not fit its network"),
+        (edit_header(network={"batch_cap": 0}), "its weights do not fit its network"),
+        (edit_header(network={"depth": 3}), "its weights do not fit its network"),
+    ],
+)
+def test_damage_gives_one_clear_error(agent, tmp_path, damage, message):
+    agent.save(tmp_path / "agent")
+    damage(tmp_path / "agent")
+    with pytest.raises(pl_env.FileFormatError, match=message):
+        agents.load(tmp_path / "agent")
+
+
+def test_weights_that_are_no_safetensors_though_the_hash_says_so(agent, tmp_path):
+    """Somebody may write both files: what is not safetensors is refused, and nothing is unpickled."""
+    agent.save(tmp_path / "agent")
+    content = pickle.dumps(print)
+    (tmp_path / "agent" / "weights.safetensors").write_bytes(content)
+    import hashlib
+
+    edit_header(sha256={"weights": hashlib.sha256(content).hexdigest()})(tmp_path / "agent")
+    with pytest.raises(pl_env.FileFormatError, match="not a safetensors file"):
+        agents.load(tmp_path / "agent")
+
+
+def test_a_failed_write_leaves_the_old_checkpoint_and_no_debris(agent, tmp_path, monkeypatch):
+    agent.save(tmp_path / "agent")
+    before = (tmp_path / "agent" / "weights.safetensors").read_bytes()
+
+    def full_disk(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(checkpoint, "_replace_folder", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        agent.save(tmp_path / "agent")
+    assert (tmp_path / "agent" / "weights.safetensors").read_bytes() == before
+    assert os.listdir(tmp_path) == ["agent"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(agent, tmp_path):
+    agent.save(tmp_path / "agent")
+    os.rename(tmp_path / "agent", tmp_path / "agent.old")
+    scores = [
+        each.network({key: torch.ones(1, *np.shape(value)) for key, value in sample_observation().items()})[0]
+        for each in (agent, agents.load(tmp_path / "agent"))
+    ]
+    torch.testing.assert_close(*scores, rtol=0, atol=0)
+
+
+def sample_observation():
+    return pl_env.PartialLoadingEnv("bls").reset(seed=0)[0]

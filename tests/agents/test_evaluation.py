@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import agents
+import baselines
+import pl_env
+
+
+def test_the_optimum_has_no_gap_and_the_others_have(tiny):
+    result = agents.evaluate(
+        {"optimal": "optimal-dp", "greedy": "greedy", "random": "random"}, tiny, episodes=40, seed=1
+    )
+    assert result["optimal"].gap == 0
+    assert result["random"].gap > 0
+    assert np.all(result["greedy"].served_ratio <= result["optimal"].served_ratio)
+
+
+def test_numbers_are_those_of_the_instances():
+    """Episode n of seed s is drawn from the generator (7, s, n), the same for every policy."""
+    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    result = agents.evaluate({"greedy": "greedy"}, scenario, episodes=5, seed=3)["greedy"]
+    instances = [scenario.sample(np.random.default_rng((7, 3, n))) for n in range(5)]
+    expected = [baselines.solve(instance, "greedy").served_ratio for instance in instances]
+    assert result.served_ratio.tolist() == expected
+    assert result.mean == pytest.approx(np.mean(expected))
+    half_width = 1.959964 * np.std(expected, ddof=1) / np.sqrt(5)
+    assert (result.low, result.high) == pytest.approx((result.mean - half_width, result.mean + half_width))
+    optimum = [baselines.solve(instance, "optimal-dp").served_ratio for instance in instances]
+    assert result.gap == pytest.approx(1 - np.mean(expected) / np.mean(optimum))
+
+
+@pytest.mark.parametrize("preset", ["bls", "fading"])
+def test_the_same_policy_twice_plays_the_same_episodes(preset):
+    """Channel draws within an episode included."""
+    scenario = pl_env.Scenario.preset(preset, n_users=30)
+    result = agents.evaluate(
+        {"one": baselines.Planner("greedy"), "two": baselines.Planner("greedy")}, scenario, episodes=6
+    )
+    assert result["one"].served_ratio.tolist() == result["two"].served_ratio.tolist()
+    again = agents.evaluate({"one": baselines.Planner("greedy")}, scenario, episodes=6)
+    assert again["one"].served_ratio.tolist() == result["one"].served_ratio.tolist()
+
+
+def test_no_optimum_is_claimed_where_none_is_proven():
+    for preset in ("fading", "general-hard"):
+        result = agents.evaluate({"greedy": "greedy"}, pl_env.Scenario.preset(preset, n_users=10), episodes=2)
+        assert result["greedy"].gap is None
+        assert "–" in str(result)
+
+
+def test_an_agent_plays_and_the_table_names_everything(agent):
+    result = agents.evaluate({"agent": agent, "random": "random"}, "bls", episodes=3)
+    assert 0 < result["agent"].mean < 1
+    assert result["agent"].decision_seconds > 0
+    text = str(result)
+    for word in ("agent", "random", "served ratio", "95 % interval", "gap to optimum", "decision (ms)"):
+        assert word in text
+    assert result.to_dict()["agent"]["episodes"] == 3
+
+
+def test_play_episode_is_the_first_evaluation_episode(tiny):
+    schedule, instance = agents.play_episode("optimal-dp", tiny, seed=4)
+    pl_env.check(schedule, instance)
+    evaluated = agents.evaluate({"optimal-dp": "optimal-dp"}, tiny, episodes=1, seed=4)
+    assert evaluated["optimal-dp"].served_ratio[0] == schedule.served_ratio
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"policies": {"x": "magic"}}, "there is no solver 'magic'; known are: exhaustive"),
+        ({"policies": {}}, "policies is {}; it must be at least one policy"),
+        ({"scenario": "nowhere"}, "there is no preset 'nowhere'"),
+        ({"episodes": 0}, "episodes is 0; it must be an integer of at least 1"),
+        ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(pl_env.PlEnvError) as caught:
+        agents.evaluate(**({"policies": {"greedy": "greedy"}, "scenario": "tiny"} | arguments))
+    assert message in str(caught.value)
