@@ -15,14 +15,13 @@ def draw_learning_curve(curve: Sequence[dict[str, float]], evaluation: Evaluatio
     axes = figure.subplots()
     steps = [point["timesteps"] for point in curve]
     axes.plot(steps, [point["served_ratio"] for point in curve], color="#4477aa", label="agent, while exploring")
-    for name, result in evaluation.items():
-        axes.axhline(result.mean, linestyle="-" if name == "agent" else ":", color="0.5", linewidth=1)
+    label_at = -1.0
+    for name in sorted(evaluation, key=lambda name: evaluation[name].mean):
+        mean = evaluation[name].mean
+        axes.axhline(mean, linestyle="-" if name == "agent" else ":", color="0.5", linewidth=1)
+        label_at = max(mean, label_at + 0.022)  # side by side they could not be read
         axes.annotate(
-            f"{name} {result.mean:.3f}",
-            (1.01, result.mean),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=8,
+            f"{name} {mean:.3f}", (1.01, label_at), xycoords=("axes fraction", "data"), va="center", fontsize=8
         )
     axes.set_xlabel("environment steps")
     axes.set_ylabel("served user ratio")

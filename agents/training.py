@@ -53,14 +53,14 @@ class TrainingConfig:
         InvalidValue: A field is out of range.
     """
 
-    timesteps: int = 200_000
+    timesteps: int = 300_000
     seed: int = 0
-    n_envs: int = 16
+    n_envs: int = 32
     device: str = "cpu"
-    rollout_steps: int = 128
+    rollout_steps: int = 64
     minibatch_size: int = 512
-    epochs: int = 4
-    learning_rate: float = 1e-3
+    epochs: int = 6
+    learning_rate: float = 2e-3
     discount: float = 1.0
     gae_lambda: float = 0.95
     clip_range: float = 0.2
