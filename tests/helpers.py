@@ -38,7 +38,12 @@ def unshared_blocks(rng: np.random.Generator, n_models: int) -> np.ndarray:
 
 
 def random_instance(
-    rng: np.random.Generator, blocks=clustered_blocks, *, resident: bool = False, most_users: int = 6, most_models: int = 4
+    rng: np.random.Generator,
+    blocks=clustered_blocks,
+    *,
+    resident: bool = False,
+    most_users: int = 6,
+    most_models: int = 4,
 ) -> pl_env.Instance:
     """A handful of users and models with small integer times, so that ties and tight deadlines are common."""
     n_models = int(rng.integers(1, most_models + 1))
@@ -99,7 +104,7 @@ def brute_force_served(instance: pl_env.Instance) -> int:
                     finish = least[state] + time
                     if finish > instance.deadline_ns:
                         continue
-                    after = (counts[:model] + (done + size,) + counts[model + 1 :], model)
+                    after = ((*counts[:model], done + size, *counts[model + 1 :]), model)
                     if finish < least.get(after, finish + 1):
                         least[after] = finish
                         following.add(after)

@@ -1,4 +1,4 @@
-"""The environment against plain Python, against the planners, and against its own promises."""
+"""The environment: Gymnasium's rules, randomness, illegal actions, learners. Its physics is in test_dynamics.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import pytest
 from gymnasium.utils import seeding
 from gymnasium.utils.env_checker import check_env
 
-import baselines
 import pl_env
 from pl_env.partial_loading import env as env_module
-from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, SIZE, UPLOAD
 from tests import helpers
 
 IDS = {"PartialLoading-v0": "bls", "PartialLoadingGeneral-v0": "general-hard", "PartialLoadingFading-v0": "fading"}
@@ -44,6 +42,8 @@ def test_gymnasium_checks_every_id_without_a_warning(id):
         env = gym.make(id)
         assert env.unwrapped.scenario == pl_env.Scenario.preset(IDS[id])
         check_env(env.unwrapped, skip_render_check=True)
+        _, info = env.reset(seed=0)  # once more through Gymnasium's passive checker
+        env.step(env.action_space.sample(mask=info["action_mask"]))
 
 
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
@@ -83,7 +83,7 @@ def test_ids_through_the_module_and_overrides():
     assert env.unwrapped.scenario == pl_env.Scenario.preset("general-hard", n_users=7, max_batch_size=3)
     assert env.action_space.n == 25 * 3
     scenario = pl_env.Scenario(n_users=9)
-    assert make(scenario).unwrapped.scenario is not None
+    assert make(scenario).unwrapped.scenario == scenario
     assert make(scenario, deadline=0.5).unwrapped.scenario == pl_env.Scenario(n_users=9, deadline=0.5)
 
 
@@ -123,101 +123,6 @@ def test_spaces():
                       "batch_time": (3, 2)}  # fmt: skip
     for space in env.observation_space.values():
         assert (space.dtype, space.low.min(), space.high.max()) == (np.float32, 0, 1)
-
-
-def expected_observation(episode: helpers.PlainEpisode, n_resident: int) -> dict[str, np.ndarray]:
-    """The observation of an episode by its definition: times as fractions of the deadline, clipped at 1."""
-    instance, cap = episode.instance, episode.batch_cap
-    whole = max(1, instance.deadline_ns)
-    models, sizes = range(instance.n_models), range(cap)
-    held = instance.has_block[episode.resident] if episode.resident >= 0 else np.zeros(instance.n_blocks)
-    upload, time = np.ones((len(models), cap)), np.ones((len(models), cap))
-    for model in models:
-        for size in sizes:
-            _, users, total = episode.batch(model * cap + size)
-            if len(users) == size + 1 <= instance.max_batch[model]:
-                upload[model, size] = min(1, sum(episode.uploads[user] for user in users) / whole)
-                time[model, size] = min(1, total / whole)
-    loads = [helpers.load_time(instance, episode.resident, model) for model in models]
-    return {
-        "budget": np.array([(instance.deadline_ns - episode.elapsed) / whole]),
-        "resident": np.concatenate([held, np.zeros(n_resident - instance.n_blocks)]),
-        "load_time": np.minimum(1, np.array(loads) / whole),
-        "pending": np.array([len(episode.cheapest(model)) for model in models]) / max(1, instance.n_users),
-        "upload_time": upload,
-        "batch_time": time,
-    }
-
-
-@pytest.mark.parametrize("blocks", [helpers.clustered_blocks, helpers.arbitrary_blocks])
-@pytest.mark.parametrize("fading", [False, True])
-def test_episodes_equal_plain_python(blocks, fading):
-    """Masks, observations, rewards, users, times and redrawn channels, for random instances and random actions."""
-    rng = np.random.default_rng(fading)
-    n_illegal = n_batches = 0
-    for number in range(60):
-        instance = helpers.random_instance(rng, blocks, resident=True, most_users=8)
-        if fading:
-            instance = helpers.with_batch_fading(instance, rng)
-        cap = int(rng.integers(1, 5))
-        env = helpers.env_for(instance, batch_cap=cap)
-        generator = seeding.np_random(number)[0]
-        observation, info = env.reset(seed=number, options={"instance": instance})
-        episode = helpers.PlainEpisode(instance, cap)
-        terminated, users = False, []
-        while True:
-            assert info["action_mask"].tolist() == episode.mask() == env.action_masks().tolist()
-            assert env.any_legal == any(episode.legal())
-            n_resident = env.observation_space["resident"].shape[0]
-            expected = expected_observation(episode, n_resident)
-            assert observation in env.observation_space
-            for key, value in expected.items():
-                np.testing.assert_allclose(observation[key], value, rtol=1e-6, err_msg=key)
-            n_illegal += sum(not good for good in episode.legal())
-            if terminated or not any(episode.legal()):
-                break
-            action = int(rng.choice(np.flatnonzero(episode.legal())))
-            before, elapsed = env.instance.n_users, episode.elapsed
-            batch = episode.serve(action)
-            users += batch
-            if fading:
-                episode.redraw(generator.random(before))
-            observation, reward, terminated, truncated, info = env.step(action)
-            n_batches += 1
-            assert reward == len(batch) / instance.n_users
-            assert terminated == (not any(episode.legal()))
-            assert truncated is False
-            assert not info["invalid_action"]
-            assert info["served"] == len(users)
-            assert info["elapsed_seconds"] == episode.elapsed / 1e9 == env.elapsed_seconds
-            parts = info["upload_seconds"] + info["load_seconds"] + info["compute_seconds"]
-            assert parts == pytest.approx((episode.elapsed - elapsed) / 1e9, abs=1e-15)
-        assert env.schedule.users.tolist() == users
-        assert env.pending_users.tolist() == sorted(episode.pending)
-        pl_env.check(env.schedule, instance)
-    assert n_batches > 50
-    assert n_illegal > 100
-
-
-def test_a_batch_worked_by_hand():
-    """Tiny, model 1: load 120 ms, two uploads of 0.1 ms, compute 12 ms: 132.2 of 180 ms."""
-    env = make("tiny")
-    instance = helpers.tiny_with_requests([0, 1, 1, 2, 2])
-    observation, info = env.reset(options={"instance": instance})
-    assert info["action_mask"].tolist() == [1, 0, 1, 1, 1, 1]
-    np.testing.assert_allclose(observation["load_time"], np.array([120, 120, 60]) / 180, rtol=1e-6)
-    observation, reward, terminated, _, info = env.step(3)
-    assert (reward, terminated, info["served"]) == (2 / 5, False, 2)
-    assert (info["upload_seconds"], info["load_seconds"], info["compute_seconds"]) == (0.0002, 0.12, 0.012)
-    assert info["elapsed_seconds"] == 0.1322
-    assert observation["resident"].tolist() == [1, 0, 1, 0]
-    np.testing.assert_allclose(observation["budget"], 47.8 / 180, rtol=1e-6)
-    np.testing.assert_allclose(observation["load_time"], np.array([20, 0, 60]) / 180, rtol=1e-6)
-    np.testing.assert_allclose(observation["pending"], [0.2, 0, 0.4], rtol=1e-6)
-    assert info["action_mask"].tolist() == [1, 0, 0, 0, 0, 0]
-    _, reward, terminated, _, info = env.step(0)
-    assert (reward, terminated, info["elapsed_seconds"]) == (1 / 5, True, 0.1633)
-    assert info["action_mask"].tolist() == [1] * 6
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -266,103 +171,14 @@ def test_what_is_returned_belongs_to_the_caller():
         assert all(np.array_equal(observation[key], observation_then[key]) for key in observation)
         assert info.keys() == info_then.keys()
         assert np.array_equal(info["action_mask"], info_then["action_mask"])
-        assert not any(value is env._mask or np.shares_memory(value, env._mask) for value in (mask, info["action_mask"]))
+        assert not any(
+            value is env._mask or np.shares_memory(value, env._mask) for value in (mask, info["action_mask"])
+        )
     assert schedule.served == 0
     env.reset(seed=0)
     for array in (*handed[0][0].values(), handed[0][1]["action_mask"], env.action_masks()):
         array[...] = 0
     assert env.action_masks().tolist() == snapshot[0][1]["action_mask"].astype(bool).tolist()
-
-
-# ---------------------------------------------------------------- planners' schedules, replayed
-
-REPLAYED = [
-    *(("bls", {}, name) for name in baselines.solvers() if name != "exhaustive"),
-    ("bls", {"n_users": 10, "n_models": 4, "deadline": 0.2}, "exhaustive"),
-    *(("general-hard", {}, name) for name in ("greedy", "paper-greedy", "independent", "max-overlap")),
-    *(("tiny", {}, name) for name in baselines.solvers()),
-]
-
-
-def replay(env, schedule: pl_env.Schedule) -> list[tuple[float, dict]]:
-    """Take a schedule's actions; the reward and the info of each step."""
-    steps = []
-    for action in schedule.actions(env.unwrapped.scenario.max_batch_size):
-        _, reward, _, _, info = env.step(action)
-        assert not info["invalid_action"]
-        steps.append((reward, info))
-    return steps
-
-
-@pytest.mark.parametrize(("preset", "fields", "solver"), REPLAYED)
-def test_a_replayed_schedule_has_the_same_times_rewards_and_users(preset, fields, solver):
-    env = make(preset, **fields)
-    for seed in range(3):
-        env.reset(seed=seed)
-        schedule = baselines.solve(env.unwrapped.instance, solver)
-        steps = replay(env, schedule)
-        assert np.array_equal(env.unwrapped.schedule.history, schedule.history)
-        assert np.array_equal(env.unwrapped.schedule.users, schedule.users)
-        assert np.array_equal(env.unwrapped.schedule.user_upload_ns, schedule.user_upload_ns)
-        assert sum(reward for reward, _ in steps) == pytest.approx(schedule.served_ratio)
-        served = 0
-        for batch, (reward, info) in zip(schedule.batches, steps, strict=True):
-            served += len(batch.users)
-            assert reward == len(batch.users) / schedule.n_users
-            assert info["served"] == served
-            assert info["upload_seconds"] == batch.upload_seconds
-            assert info["load_seconds"] == batch.load_seconds
-            assert info["compute_seconds"] == batch.compute_seconds
-            assert info["elapsed_seconds"] == batch.finish_seconds
-
-
-@pytest.mark.parametrize(("preset", "fields", "solver"), REPLAYED)
-def test_what_remains_in_mid_episode_can_be_planned_and_replayed(preset, fields, solver):
-    """In the same episode, and as an instance of its own with a resident model."""
-    env = make(preset, **fields)
-    rng = np.random.default_rng(1)
-    _, info = env.reset(seed=1)
-    helpers.random_rollout(env, rng, info["action_mask"], n_steps=1 if preset == "tiny" else 3)
-    so_far, pending = env.unwrapped.schedule, env.unwrapped.pending_users
-    rest = env.unwrapped.remaining()
-    assert rest.resident == so_far.history[-1, 0]
-    assert rest.n_users == so_far.n_users - so_far.served == len(pending)
-    assert rest.deadline_ns == env.unwrapped.instance.deadline_ns - so_far.finish_ns
-
-    schedule = baselines.solve(rest, solver)
-    replay(env, schedule)
-    whole = env.unwrapped.schedule
-    assert np.array_equal(whole.history[len(so_far) :, :FINISH], schedule.history[:, :FINISH])
-    assert np.array_equal(whole.history[len(so_far) :, FINISH], schedule.history[:, FINISH] + so_far.finish_ns)
-    assert np.array_equal(whole.users[so_far.served :], pending[schedule.users])
-
-    other = make(preset, **fields)
-    _, info = other.reset(options={"instance": rest})
-    replay(other, schedule)
-    assert np.array_equal(other.unwrapped.schedule.history, schedule.history)
-    assert np.array_equal(other.unwrapped.schedule.users, schedule.users)
-
-
-@pytest.mark.parametrize("blocks", [helpers.clustered_blocks, helpers.arbitrary_blocks])
-def test_schedules_of_random_instances_replay(blocks):
-    """Ties, empty models, models that do not fit and resident models included."""
-    rng = np.random.default_rng(2)
-    for _ in range(40):
-        instance = helpers.random_instance(rng, blocks, resident=True)
-        env = helpers.env_for(instance)
-        for name in ("greedy", "exhaustive", "independent", "max-overlap"):
-            schedule = baselines.solve(instance, name)
-            env.reset(options={"instance": instance})
-            replay(env, schedule)
-            assert np.array_equal(env.schedule.history, schedule.history)
-            assert np.array_equal(env.schedule.users, schedule.users)
-
-
-def test_without_batches_everything_remains():
-    env = make("bls").unwrapped
-    env.reset(seed=0)
-    assert env.remaining() == env.instance
-    assert env.pending_users.tolist() == list(range(80))
 
 
 # ---------------------------------------------------------------- randomness
@@ -470,13 +286,14 @@ def test_instances_that_do_not_fit_are_refused():
     env = make("tiny").unwrapped
     env.reset(seed=0)
     before = env.instance
-    bls = pl_env.Scenario(n_models=3).sample(np.random.default_rng(0))
     wide = helpers.changed(helpers.tiny_with_requests([0]), table={
         "has_block": np.ones((3, 5), dtype=bool), "block_bytes": np.ones(5, dtype=int),
         "block_load_ns": np.ones(5, dtype=int)})  # fmt: skip
-    assert bls.n_models == 3
     for instance, message in [
-        (pl_env.Scenario().sample(np.random.default_rng(0)), "instance.n_models is 50; it must be 3, as in the scenario"),
+        (
+            pl_env.Scenario().sample(np.random.default_rng(0)),
+            "instance.n_models is 50; it must be 3, as in the scenario",
+        ),
         (wide, "instance.n_blocks is 5; it must be at most 4, as in the scenario"),
         ("instance.npz", "options['instance'] is 'instance.npz'; it must be an Instance"),
     ]:
@@ -496,42 +313,6 @@ def test_an_instance_without_users_is_over_at_once():
     _, reward, terminated, _, info = env.step(0)
     assert (reward, terminated, info["invalid_action"]) == (0.0, True, True)
     pl_env.check(env.schedule, nobody)
-
-
-# ---------------------------------------------------------------- channels drawn before every batch
-
-
-def test_every_batch_redraws_the_pending_users_channels():
-    env = make("fading", deadline=2.0).unwrapped
-    _, info = env.reset(seed=0)
-    start = env.instance
-    assert start.fading == "batch"
-    uploads = {user: {int(start.upload_ns[user])} for user in range(80)}
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        _, _, terminated, _, info = env.step(int(rng.choice(np.flatnonzero(info["action_mask"]))))
-        assert not terminated
-        rest = env.remaining()
-        for user, upload in zip(env.pending_users.tolist(), rest.upload_ns.tolist(), strict=True):
-            assert upload not in uploads[user]
-            uploads[user].add(upload)
-    assert env.instance is start
-    assert np.array_equal(start.upload_ns, env.scenario.sample(seeding.np_random(0)[0]).upload_ns)
-    schedule = env.schedule
-    for user, upload in zip(schedule.users.tolist(), schedule.user_upload_ns.tolist(), strict=True):
-        assert upload in uploads[user]
-    for row, batch in zip(schedule.history, schedule.batches, strict=True):
-        members = [schedule.users.tolist().index(user) for user in batch.users]
-        assert row[UPLOAD] == schedule.user_upload_ns[members].sum()
-
-
-def test_channels_of_an_episode_stay_where_fading_is_per_episode():
-    env = make("bls").unwrapped
-    _, info = env.reset(seed=0)
-    state = env.np_random.bit_generator.state
-    helpers.random_rollout(env, np.random.default_rng(0), info["action_mask"])
-    assert env.np_random.bit_generator.state == state
-    assert np.array_equal(env.schedule.user_upload_ns, env.instance.upload_ns[env.schedule.users])
 
 
 # ---------------------------------------------------------------- illegal actions
@@ -602,7 +383,8 @@ def test_a_refused_action_changes_nothing_and_a_retry_draws_the_same():
     """Fading is drawn only for a batch that runs, in mid-episode and at the end."""
     refused, plain = (make("fading", invalid_action="raise", n_users=20).unwrapped for _ in range(2))
     rng = np.random.default_rng(0)
-    refused.reset(seed=0), plain.reset(seed=0)
+    refused.reset(seed=0)
+    plain.reset(seed=0)
     while plain.any_legal:
         illegal = np.flatnonzero(~plain.action_masks())
         for action in (*rng.choice(illegal, 3), 400, -1):
@@ -616,7 +398,8 @@ def test_a_refused_action_changes_nothing_and_a_retry_draws_the_same():
     for action in range(400):
         with pytest.raises(pl_env.InvalidAction):
             refused.step(action)
-    refused.reset(), plain.reset()
+    refused.reset()
+    plain.reset()
     assert refused.instance == plain.instance
 
 
@@ -653,14 +436,3 @@ def test_maskable_ppo_trains_on_the_dict(id):
     observation, info = env.reset(seed=0)
     action, _ = model.predict(observation, action_masks=info["action_mask"])
     assert info["action_mask"][action]
-
-
-@pytest.mark.parametrize(("policy", "wrap"), [("MultiInputPolicy", lambda env: env), ("MlpPolicy", pl_env.FlatObservation)])
-def test_ppo_trains_on_dict_and_flat_observations(policy, wrap):
-    from stable_baselines3 import PPO
-
-    env = wrap(gym.make("PartialLoading-v0", n_users=20))
-    model = PPO(policy, env, n_steps=64, batch_size=32, n_epochs=1, seed=0, device="cpu")
-    model.learn(128)
-    assert model.num_timesteps == 128
-    assert env.action_space.contains(int(model.predict(env.reset(seed=0)[0])[0]))

@@ -36,7 +36,9 @@ def test_shapes_and_types_of_the_public_names(instance):
     assert instance.load_overhead_ns == 0
 
 
-@pytest.mark.parametrize("of", [lambda i: i, copy.deepcopy, lambda i: pickle.loads(pickle.dumps(i)), dataclasses.replace])
+@pytest.mark.parametrize(
+    "of", [lambda i: i, copy.deepcopy, lambda i: pickle.loads(pickle.dumps(i)), dataclasses.replace]
+)
 def test_arrays_are_read_only(instance, of):
     """Copies and unpickled ones, too; NumPy itself forgets the flag there."""
     same = of(instance)
@@ -119,8 +121,12 @@ def test_the_hash_changes_with_anything(instance):
         {"fading": "episode"},
         {"unit_upload_ns": instance.unit_upload_ns + 1},
     ]
-    assert {name for change in table_changes for name in change} == {f.name for f in dataclasses.fields(pl_env.ServingTable)}
-    assert {name for change in changes for name in change} | {"table"} == {f.name for f in dataclasses.fields(pl_env.Instance)}
+    assert {name for change in table_changes for name in change} == {
+        f.name for f in dataclasses.fields(pl_env.ServingTable)
+    }
+    assert {name for change in changes for name in change} | {"table"} == {
+        f.name for f in dataclasses.fields(pl_env.Instance)
+    }
     others = [helpers.changed(instance, **change) for change in changes]
     others += [helpers.changed(instance, table=change) for change in table_changes]
     hashes = {other.content_hash() for other in others}

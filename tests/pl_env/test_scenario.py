@@ -83,7 +83,10 @@ def test_unknown_names():
     for make, message in [
         (lambda: pl_env.Scenario.preset("blz"), "no preset 'blz'; known are: bls, fading, general, general-hard, tiny"),
         (lambda: pl_env.Scenario.preset(["bls"]), "there is no preset ['bls']"),
-        (lambda: pl_env.Scenario.preset("bls", users=3), "there is no scenario field 'users'; known are: backbones, ba"),
+        (
+            lambda: pl_env.Scenario.preset("bls", users=3),
+            "there is no scenario field 'users'; known are: backbones, ba",
+        ),
         (lambda: pl_env.Scenario().override(K=3), "there is no scenario field 'K'"),
         (lambda: pl_env.Scenario(backbones=("vgg",)), "no backbone 'vgg'; known are: resnet18, resnet34, resnet50"),
         (lambda: pl_env.Scenario(server=pl_env.EdgeServer(profiles=())), "no compute profile for the architecture"),

@@ -230,5 +230,5 @@ def test_redrawn_channels_must_still_be_possible(redrawn, upload):
     schedule, fading = redrawn
     schedule.user_upload_ns[2] = upload
     lengthen(schedule, UPLOAD, upload - 50_000, batch=1)
-    with pytest.raises(pl_env.InfeasibleSchedule, match="batch 1: the upload time of user 0 .* out of range"):
+    with pytest.raises(pl_env.InfeasibleSchedule, match=r"batch 1: the upload time of user 0 .* out of range"):
         pl_env.check(schedule, fading)

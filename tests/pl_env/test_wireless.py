@@ -40,8 +40,14 @@ def test_spectral_efficiency(snr, efficiency):
 
 @pytest.mark.parametrize(
     ("unit", "efficiency", "expected"),
-    [(1000.0, 1.0, 1000), (1000.0, 3.0, 334), (0.0, 2.0, 0), (5.0, 0.0, LONGEST_UPLOAD_NS), (1e30, 1.0, LONGEST_UPLOAD_NS)],
-)  # fmt: skip
+    [
+        (1000.0, 1.0, 1000),
+        (1000.0, 3.0, 334),
+        (0.0, 2.0, 0),
+        (5.0, 0.0, LONGEST_UPLOAD_NS),
+        (1e30, 1.0, LONGEST_UPLOAD_NS),
+    ],
+)
 def test_upload_times_are_rounded_up_and_capped(unit, efficiency, expected):
     assert wireless.upload_time_ns(unit, efficiency) == expected
 

@@ -1,0 +1,1 @@
+"""The evaluation of the PartialLoading paper, from one command: ``python -m experiments reproduce``."""

@@ -1,0 +1,228 @@
+"""Every figure as data: what is swept, over what, with which curves. Nothing here computes or draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.points import Curve, Point
+from pl_env.errors import UnknownName
+from pl_env.partial_loading.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: a preset, one field that is swept, and the curves.
+
+    Attributes:
+        name: As in the paper, such as "6a".
+        title: What it shows.
+        preset: Preset of the scenario. A library is drawn for every instance, besides the users.
+        swept: Field of `Scenario` on the horizontal axis.
+        values: Its values, in the field's own unit.
+        axis: Label of the axis, with the unit shown.
+        curves: The curves.
+        unit: How much of the field's unit makes one of the unit shown.
+        overrides: Fields that differ from the preset.
+        logarithmic: Logarithmic axis.
+    """
+
+    name: str
+    title: str
+    preset: str
+    swept: str
+    values: tuple[float, ...]
+    axis: str
+    curves: tuple[Curve, ...]
+    unit: float = 1.0
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    logarithmic: bool = False
+
+    def scenario(self, value: float, extra: Mapping[str, Any] | None = None) -> Scenario:
+        """The scenario at one value of the swept field, with further fields changed."""
+        fields = {"resample_library": True} | dict(self.overrides) | dict(extra or {}) | {self.swept: value}
+        return Scenario.preset(self.preset, **fields)
+
+    def points(self, realisations: int, seed: int, extra: Mapping[str, Any] | None = None) -> list[Point]:
+        """One point for each value."""
+        return [Point(self.scenario(value, extra), self.curves, realisations, seed) for value in self.values]
+
+    def label(self, value: float) -> str:
+        """A value as it is shown."""
+        return f"{value / self.unit:g}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of one or several panels.
+
+    Attributes:
+        name: Name on the command line and of its files.
+        title: Heading in the report.
+        caption: A few sentences below the picture.
+        panels: The panels; none for the first figure, which needs no instances.
+        timed: Run times count: its points run one at a time.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...] = ()
+    timed: bool = False
+
+
+_BLUE, _RED, _GREEN, _YELLOW, _PURPLE = "#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377"
+
+PAPER_DP = Curve("paper-dp", "paper-dp", colour=_BLUE)
+PAPER_GREEDY = Curve("paper-greedy", "paper-greedy", colour=_RED)
+INDEPENDENT_SLOTTED = Curve("independent, slotted", "independent", ("slotted",), colour=_GREEN)
+OPTIMAL_DP = Curve("optimal-dp", "optimal-dp", colour=_BLUE, dashed=True)
+GREEDY = Curve("greedy", "greedy", colour=_RED, dashed=True)
+INDEPENDENT = Curve("independent", "independent", colour=_GREEN, dashed=True)
+EXHAUSTIVE = Curve("exhaustive", "exhaustive", colour="0.4", dashed=True)
+
+_BLS = (PAPER_DP, PAPER_GREEDY, INDEPENDENT_SLOTTED, OPTIMAL_DP, GREEDY, INDEPENDENT)
+_GENERAL = (PAPER_GREEDY, INDEPENDENT_SLOTTED, GREEDY, INDEPENDENT)
+
+CHANNELS = (5, 10, 20)
+"""Equal channels r of the ablation."""
+
+
+def equal_channels(solver: str, channels: int) -> str:
+    """Label of a curve of the ablation."""
+    return f"{solver}, r = {channels}" if channels else solver
+
+
+def _ablation(*solvers: str) -> tuple[Curve, ...]:
+    """Each solver with optimal shares and with r equal channels; the first is the paper's."""
+    colours = dict(zip((0, *CHANNELS), ("black", _GREEN, _YELLOW, _RED), strict=True))
+    return tuple(
+        Curve(equal_channels(solver, channels), solver, (), channels, colours[channels], solver != solvers[0])
+        for solver in solvers
+        for channels in (0, *CHANNELS)
+    )
+
+
+_B: dict[str, Any] = {
+    "swept": "bandwidth_hz",
+    "values": (10e6, 50e6, 100e6, 200e6, 300e6, 400e6),
+    "axis": "bandwidth B (MHz)",
+    "unit": 1e6,
+}
+_K: dict[str, Any] = {"swept": "n_users", "values": (60, 70, 80, 90, 100), "axis": "users K"}
+_T: dict[str, Any] = {
+    "swept": "deadline",
+    "values": (0.5, 0.6, 0.7, 0.8, 0.9),
+    "axis": "deadline T̄ (ms)",
+    "unit": 1e-3,
+}
+_THETA: dict[str, Any] = {
+    "swept": "theta",
+    "values": (0.75, 0.80, 0.85, 0.90, 0.95),
+    "axis": "shared layers θ (%)",
+    "unit": 0.01,
+}
+
+
+def _four_sweeps(number: str, preset: str, curves: tuple[Curve, ...]) -> tuple[Panel, ...]:
+    return (
+        Panel(f"{number}a", "over the bandwidth", preset, curves=curves, **_B),
+        Panel(f"{number}b", "over the number of users", preset, curves=curves, **_K),
+        Panel(f"{number}c", "over the deadline", preset, curves=curves, **_T),
+        Panel(f"{number}d", "over the share of shared layers", preset, curves=curves, **_THETA),
+    )
+
+
+_ABLATED_BLS = _ablation("paper-dp", "optimal-dp")
+_ABLATED_GENERAL = _ablation("paper-greedy", "greedy")
+_SMALL: dict[str, Any] = {
+    "swept": "n_users",
+    "values": (20,),
+    "axis": "users K",
+    "overrides": {"n_models": 5, "deadline": 0.2},
+}
+
+_FIGURES = (
+    Figure(
+        "fig1",
+        "Figure 1: where the time goes",
+        "Time to load a ResNet into an empty GPU and to run it on a batch of 32, from the layer tables and the default "
+        "server. The compute constants are not published; they were chosen for this split.",
+    ),
+    Figure(
+        "fig6",
+        "Figure 6: bottom-layer sharing",
+        "Served user ratio, mean with 95 % interval. Solid: the paper's schemes, which plan in slots of 10 ms. Dashed: "
+        "the same problem planned in continuous time.",
+        _four_sweeps("6", "bls", _BLS),
+    ),
+    Figure(
+        "fig7",
+        "Figure 7: sharing at arbitrary positions",
+        "Served user ratio, mean with 95 % interval. Solid: the paper's schemes in slots. Dashed: in continuous time. "
+        "With our library of 25 ResNet-50 the default setting is nearly saturated.",
+        _four_sweeps("7", "general", _GENERAL),
+    ),
+    Figure(
+        "fig8",
+        "Figure 8: equal bandwidth instead of optimal shares",
+        "The band is cut into r equal channels, one user each, and a batch uploads as long as its slowest user needs. "
+        "Black: optimal shares. Solid: the paper's scheme in slots. Dashed: in continuous time.",
+        (
+            Panel("8a", "bls, over the bandwidth", "bls", curves=_ABLATED_BLS, **_B),
+            Panel("8b", "bls, over the number of users", "bls", curves=_ABLATED_BLS, **_K),
+            Panel("8c", "general, over the bandwidth", "general", curves=_ABLATED_GENERAL, **_B),
+            Panel("8d", "general, over the number of users", "general", curves=_ABLATED_GENERAL, **_K),
+        ),
+    ),
+    Figure(
+        "fig9",
+        "Figure 9: against exhaustive search",
+        "K = 20 users, I = 5 models, T̄ = 200 ms. Served user ratio (mean with 95 % interval) and run time of the "
+        "planner (median; bars of the lower row have a logarithmic axis).",
+        (
+            Panel("9a", "bls", "bls", curves=(*_BLS, EXHAUSTIVE), **_SMALL),
+            Panel("9b", "general", "general", curves=(*_GENERAL, EXHAUSTIVE), **_SMALL),
+        ),
+        timed=True,
+    ),
+    Figure(
+        "slots",
+        "What slots cost",
+        "Served user ratio of the paper's schemes over the slot length, in the default setting, on the same instances. "
+        "Dashed: the same without slots; optimal-dp is the optimum.",
+        (
+            Panel(
+                "slots",
+                "bls, over the slot length",
+                "bls",
+                "slot",
+                (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2),
+                "slot length (ms)",
+                (PAPER_DP, PAPER_GREEDY, OPTIMAL_DP, GREEDY),
+                unit=1e-3,
+                logarithmic=True,
+            ),
+        ),
+    ),
+)
+
+
+def figures(names: Iterable[str] = ()) -> tuple[Figure, ...]:
+    """The figures of these names, in the paper's order; all unless names are given.
+
+    Raises:
+        UnknownName: There is no such figure.
+    """
+    known = [figure.name for figure in _FIGURES]
+    wanted = set(names)
+    for name in sorted(wanted):
+        if name not in known:
+            raise UnknownName("figure", name, known)
+    return tuple(figure for figure in _FIGURES if not wanted or figure.name in wanted)
+
+
+def panel(name: str) -> Panel:
+    """A panel by its name."""
+    return next(panel for figure in _FIGURES for panel in figure.panels if panel.name == name)
