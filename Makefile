@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := pl_env baselines agents tests benchmarks train.py
+CODE := pl_env baselines agents experiments tests benchmarks train.py
 RUN ?= runs/bls
 
 .PHONY: help install train test test-slow bench lint type format clean

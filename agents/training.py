@@ -55,7 +55,7 @@ class TrainingConfig:
         InvalidValue: A field is out of range.
     """
 
-    timesteps: int = 300_000
+    timesteps: int = 240_000
     seed: int = 0
     n_envs: int = 32
     device: str = "cpu"

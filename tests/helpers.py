@@ -258,11 +258,13 @@ def random_rollout(env, rng: np.random.Generator, mask: np.ndarray, n_steps: int
     return total, terminated
 
 
-def run_python(code: str, **environment: str) -> str:
-    """Output of a piece of code in a fresh interpreter; raises where it fails."""
-    root = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_python(code: str, folder: Path = ROOT, **environment: str) -> str:
+    """Output of a piece of code in a fresh interpreter, which imports from a folder; raises where it fails."""
     process = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, env=os.environ | environment, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=folder, env=os.environ | environment, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
     return process.stdout

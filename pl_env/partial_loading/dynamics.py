@@ -243,9 +243,9 @@ def serve_batch(
     users: Ints,
     sorted_upload: Ints,
     state: Ints,  # (STATE_ENTRIES,) in and out
-    history: Ints,  # (K, HISTORY_COLUMNS) out
-    served_users: Ints,  # (K,) out
-    served_upload: Ints,  # (K,) out
+    history: Ints,  # (K or 1, HISTORY_COLUMNS) out
+    served_users: Ints,  # (K,) out, or empty
+    served_upload: Ints,  # (K,) out, or empty
 ) -> bool:
     """Serve the ``size`` cheapest pending users of ``model``; False, and nothing changed, where that is not legal.
 
@@ -255,18 +255,19 @@ def serve_batch(
     if size > max_batch[model] or size > first_user[model + 1] - start:
         return False
     upload = sorted_upload[start : start + size]
-    n, resident = state[N_BATCHES], state[RESIDENT]
-    # A row beyond the last batch is scratch until the batch is accepted.
-    record_batch(load_ns, per_sample, per_batch, resident, state[ELAPSED], model, upload, 0, history[n])
-    if history[n, FINISH] > deadline_ns:
+    resident, served = state[RESIDENT], state[N_SERVED]
+    # A row beyond the last batch is scratch until the batch is accepted. A history of one row keeps the last batch only.
+    row = history[min(state[N_BATCHES], len(history) - 1)]
+    record_batch(load_ns, per_sample, per_batch, resident, state[ELAPSED], model, upload, 0, row)
+    if row[FINISH] > deadline_ns:
         return False
-    served = state[N_SERVED]
-    served_users[served : served + size] = users[start : start + size]
-    served_upload[served : served + size] = upload
+    if len(served_users) > 0:
+        served_users[served : served + size] = users[start : start + size]
+        served_upload[served : served + size] = upload
     next_user[model] += size
-    state[ELAPSED] = history[n, FINISH]
+    state[ELAPSED] = row[FINISH]
     state[RESIDENT] = model
-    state[N_BATCHES] = n + 1
+    state[N_BATCHES] += 1
     state[N_SERVED] = served + size
     return True
 
@@ -283,7 +284,8 @@ def observe(
     next_user: Ints,
     sorted_upload: Ints,
     state: Ints,
-    budget: NDArray[np.float32],  # (1,) out, as are all that follow
+    everything: bool,
+    budget: NDArray[np.float32],  # (1,) in and out, as are all that follow
     resident_blocks: NDArray[np.float32],  # (J or more,)
     load_time: NDArray[np.float32],  # (I,)
     pending: NDArray[np.float32],  # (I,)
@@ -295,6 +297,9 @@ def observe(
 
     Times are fractions of the deadline, clipped at 1; cells of batches that cannot exist (too few users pending, or
     larger than b_i) hold 1. The mask of a state without a legal action is all ones.
+
+    Most cells are of that kind and stay as they are from batch to batch. Unless ``everything`` is to be written, the
+    arrays must hold the observation of the state before the last batch.
     """
     n_models, batch_cap = upload_time.shape
     scale = 1.0 / max(1, deadline_ns)
@@ -302,32 +307,36 @@ def observe(
     resident = state[RESIDENT]
     user_share = 1.0 / max(1, len(sorted_upload))
     budget[0] = left * scale
-    resident_blocks[:] = 0.0
+    if everything:
+        resident_blocks[:] = 0.0
+        upload_time[:] = 1.0
+        batch_time[:] = 1.0
+        mask[:] = 0
+    else:  # fewer users of the model that has just run are pending
+        upload_time[resident] = 1.0
+        batch_time[resident] = 1.0
+        mask[resident] = 0
     if resident >= 0:
         for j in range(has_block.shape[1]):
             resident_blocks[j] = has_block[resident, j]
-    any_legal = False
+    n_legal = 0
     for i in range(n_models):
         load = load_ns[resident, i]
         load_time[i] = min(1.0, load * scale)
         n_pending = first_user[i + 1] - next_user[i]
         pending[i] = n_pending * user_share
-        largest = min(n_pending, max_batch[i], batch_cap)
         upload = 0
-        for b in range(largest):
+        for b in range(min(n_pending, max_batch[i], batch_cap)):
             upload += sorted_upload[next_user[i] + b]
             time = upload + load + batch_compute_ns(per_sample, per_batch, i, b + 1)
             upload_time[i, b] = min(1.0, upload * scale)
             batch_time[i, b] = min(1.0, time * scale)
-            mask[i, b] = time <= left
-            any_legal |= time <= left
-        for b in range(largest, batch_cap):
-            upload_time[i, b] = 1.0
-            batch_time[i, b] = 1.0
-            mask[i, b] = 0
-    if not any_legal:
+            is_legal = time <= left
+            mask[i, b] = is_legal
+            n_legal += is_legal
+    if n_legal == 0:
         mask[:] = 1
-    return any_legal
+    return n_legal > 0
 
 
 @compiled
@@ -363,16 +372,123 @@ def step(
     """One step of an environment: serve a batch, draw channels, observe. One call, as each call from Python costs 1 µs.
 
     Returns:
-        Whether the batch was legal (else nothing was served), and whether any action is legal now.
+        Whether the batch was legal (else nothing changed), and whether any action is legal now.
     """
-    accepted = serve_batch(
+    if not serve_batch(
         load_ns, per_sample, per_batch, max_batch, deadline_ns, model, size,
         first_user, next_user, users, sorted_upload, state, history, served_users, served_upload,
-    )  # fmt: skip
-    if accepted and len(uniforms) > 0:
+    ):  # fmt: skip
+        return False, False
+    if len(uniforms) > 0:
         redraw_pending(uniforms, mean_snr, unit_upload_ns, upload_ns, first_user, next_user, users, sorted_upload)
     any_legal = observe(
         load_ns, per_sample, per_batch, max_batch, has_block, deadline_ns, first_user, next_user, sorted_upload, state,
-        budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
+        False, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
     )  # fmt: skip
-    return accepted, any_legal
+    return True, any_legal
+
+
+# ---------------------------------------------------------------- many environments at once
+
+
+@compiled
+def reset_many(
+    which: Ints,  # (M,) environments to reset
+    n_users: Ints,  # (N,)
+    uniforms: Floats,  # (M, 3 · K) of each of them
+    request_cumulative: Floats,
+    radius_m: float,
+    tx_to_noise: float,
+    path_loss_exponent: float,
+    unit_upload_ns: float,
+    load_ns: Ints,  # (N or 1, I + 1, I), as are the tables that follow: of each environment, or one for all
+    per_sample: Ints,
+    per_batch: Ints,
+    max_batch: Ints,
+    has_block: NDArray[np.bool_],
+    deadline_ns: int,
+    first_user: Ints,  # (N, I + 1), a row for each environment, as in all that follow
+    next_user: Ints,
+    users: Ints,
+    sorted_upload: Ints,
+    state: Ints,
+    mean_snr: Floats,  # (N, K), or (1, K) where channels are not drawn anew
+    any_legal: NDArray[np.bool_],  # (N,) out
+    budget: NDArray[np.float32],
+    resident_blocks: NDArray[np.float32],
+    load_time: NDArray[np.float32],
+    pending: NDArray[np.float32],
+    upload_time: NDArray[np.float32],
+    batch_time: NDArray[np.float32],
+    mask: NDArray[np.int8],
+) -> None:
+    """Start episodes, each as `draw_users`, `sort_users`, `begin_episode` and `observe` do for one environment."""
+    requested_model = np.empty(users.shape[1], dtype=np.int64)
+    upload_ns = np.empty(users.shape[1], dtype=np.int64)
+    for m in range(len(which)):
+        n = which[m]
+        k, t = n_users[n], min(n, len(load_ns) - 1)
+        snr = mean_snr[min(n, len(mean_snr) - 1), :k]
+        draw_users(
+            uniforms[m, : 3 * k].reshape((3, k)), request_cumulative, radius_m, tx_to_noise, path_loss_exponent,
+            unit_upload_ns, requested_model[:k], snr, upload_ns[:k],
+        )  # fmt: skip
+        sort_users(requested_model[:k], upload_ns[:k], first_user[n], users[n, :k], sorted_upload[n, :k])
+        begin_episode(-1, first_user[n], next_user[n], state[n])
+        any_legal[n] = observe(
+            load_ns[t], per_sample[t], per_batch[t], max_batch[t], has_block[t], deadline_ns,
+            first_user[n], next_user[n], sorted_upload[n, :k], state[n], True,
+            budget[n], resident_blocks[n], load_time[n], pending[n], upload_time[n], batch_time[n], mask[n],
+        )  # fmt: skip
+
+
+@compiled
+def step_many(
+    actions: Ints,  # (N,)
+    skip: NDArray[np.bool_],  # (N,) environments to leave alone
+    n_users: Ints,
+    uniforms: Floats,  # (N, K) to draw pending users' channels anew, or (N, 0)
+    unit_upload_ns: float,
+    load_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    max_batch: Ints,
+    has_block: NDArray[np.bool_],
+    deadline_ns: int,
+    first_user: Ints,
+    next_user: Ints,
+    users: Ints,
+    sorted_upload: Ints,
+    state: Ints,
+    history: Ints,  # (N, 1, HISTORY_COLUMNS) out: the last batch of each
+    mean_snr: Floats,
+    accepted: NDArray[np.bool_],  # (N,) out
+    any_legal: NDArray[np.bool_],  # (N,) in and out
+    budget: NDArray[np.float32],
+    resident_blocks: NDArray[np.float32],
+    load_time: NDArray[np.float32],
+    pending: NDArray[np.float32],
+    upload_time: NDArray[np.float32],
+    batch_time: NDArray[np.float32],
+    mask: NDArray[np.int8],
+) -> None:
+    """Step environments, each as `step` does one; a refused action ends the episode, its mask is all ones."""
+    batch_cap = mask.shape[2]
+    nobody = np.empty(0, dtype=np.int64)
+    upload_ns = np.empty(users.shape[1], dtype=np.int64)
+    for n in range(len(actions)):
+        if skip[n]:
+            continue
+        k, t = n_users[n], min(n, len(load_ns) - 1)
+        model, size = actions[n] // batch_cap, actions[n] % batch_cap
+        accepted[n] = any_legal[n] and 0 <= model < mask.shape[1] and mask[n, model, size] == 1
+        if not accepted[n]:
+            mask[n] = 1
+            any_legal[n] = False
+            continue
+        _, any_legal[n] = step(
+            load_ns[t], per_sample[t], per_batch[t], max_batch[t], has_block[t], deadline_ns, model, size + 1,
+            first_user[n], next_user[n], users[n, :k], sorted_upload[n, :k], state[n], history[n], nobody, nobody,
+            uniforms[n, :k], mean_snr[min(n, len(mean_snr) - 1), :k], unit_upload_ns, upload_ns[:k],
+            budget[n], resident_blocks[n], load_time[n], pending[n], upload_time[n], batch_time[n], mask[n],
+        )  # fmt: skip

@@ -39,6 +39,24 @@ def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario
     return scenario.override(**overrides)
 
 
+def observation_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
+    """Shape of each array of an observation, in the order in which `dynamics.observe` takes them."""
+    n_models, batch_cap = scenario.n_models, scenario.max_batch_size
+    return {
+        "budget": (1,),
+        "resident": (scenario.most_blocks,),
+        "load_time": (n_models,),
+        "pending": (n_models,),
+        "upload_time": (n_models, batch_cap),
+        "batch_time": (n_models, batch_cap),
+    }
+
+
+def observation_space(scenario: Scenario) -> spaces.Dict:
+    """The observation space of a scenario's environments."""
+    return spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in observation_shapes(scenario).items()})
+
+
 class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     """Schedule AI model loading at a wireless edge server, one batch at a time.
 
@@ -136,19 +154,11 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         n_models, batch_cap = self.scenario.n_models, self.scenario.max_batch_size
         self._batch_cap = batch_cap
         self._action_count = n_models * batch_cap
-        shapes: dict[str, tuple[int, ...]] = {
-            "budget": (1,),
-            "resident": (self.scenario.most_blocks,),
-            "load_time": (n_models,),
-            "pending": (n_models,),
-            "upload_time": (n_models, batch_cap),
-            "batch_time": (n_models, batch_cap),
-        }
-        self._shapes = tuple(shapes.items())
         self.action_space = spaces.Discrete(self._action_count)
-        self.observation_space = spaces.Dict(  # type: ignore[assignment]
-            {key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()}
-        )
+        self.observation_space = observation_space(self.scenario)  # type: ignore[assignment]
+        self._observation = {
+            key: np.zeros(shape, dtype=np.float32) for key, shape in observation_shapes(self.scenario).items()
+        }
         self._mask = np.ones((n_models, batch_cap), dtype=np.int8)
         self._state = np.zeros(dynamics.STATE_ENTRIES, dtype=np.int64)
         self._first_user = np.zeros(n_models + 1, dtype=np.int64)
@@ -220,11 +230,20 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self._replay(instance)
         dynamics.sort_users(self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload)
         dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
-        observation = self._empty_observation()
-        self._any_legal = self._observe(observation)
+        self._any_legal = _observe(
+            *self._times,
+            self._deadline_ns,
+            self._first_user,
+            self._next_user,
+            self._sorted_upload,
+            self._state,
+            True,
+            *self._observation.values(),
+            self._mask,
+        )
         if self.render_mode == "human":
             self.render()
-        return observation, self._info(after_step=False)
+        return self._copied_observation(), self._info(after_step=False)
 
     def _draw(self) -> None:
         """Draw an episode: the same numbers, from the same state of the generator, as `Scenario.sample`."""
@@ -288,52 +307,36 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             index = operator.index(action)
         except TypeError:
             raise InvalidAction(f"action is {action!r}; it must be an integer") from None
+        if self._deadline_ns < 0:
+            raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
         model, size = divmod(index, self._batch_cap)
-        observation = self._empty_observation()
-        if 0 <= index < self._action_count:
-            # A draw is taken only where the action is legal, so that a refused action changes nothing.
-            draws = self._redraws and self._any_legal and self._mask[model, size]
-            accepted, self._any_legal = _step(
+        accepted = 0 <= index < self._action_count and self._any_legal and bool(self._mask[model, size])
+        if accepted:
+            _, self._any_legal = _step(
                 *self._times,
                 self._deadline_ns,
                 model,
                 size + 1,
                 *self._users_and_history,
-                self.np_random.random(self._n_users) if draws else _NO_DRAW,
+                self.np_random.random(self._n_users) if self._redraws else _NO_DRAW,
                 self._mean_snr,
                 self._unit_upload_ns,
                 self._upload_ns,
-                *observation.values(),
+                *self._observation.values(),
                 self._mask,
             )
+        elif self.invalid_action == "raise":
+            raise InvalidAction(self._why_illegal(index))
         else:
-            accepted, self._any_legal = False, self._observe(observation)
-        if not accepted:
-            if self._deadline_ns < 0:
-                raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
-            if self.invalid_action == "raise":
-                raise InvalidAction(self._why_illegal(index))
             self._mask[:] = 1
             self._any_legal = False
         reward = (size + 1) / self._n_users if accepted else 0.0
         if self.render_mode == "human":
             self.render()
-        return observation, reward, not (accepted and self._any_legal), False, self._info(True, accepted)
+        return self._copied_observation(), reward, not self._any_legal, False, self._info(True, accepted)
 
-    def _empty_observation(self) -> Observation:
-        return {key: np.empty(shape, dtype=np.float32) for key, shape in self._shapes}
-
-    def _observe(self, observation: Observation) -> bool:
-        return _observe(
-            *self._times,
-            self._deadline_ns,
-            self._first_user,
-            self._next_user,
-            self._sorted_upload,
-            self._state,
-            *observation.values(),
-            self._mask,
-        )
+    def _copied_observation(self) -> Observation:
+        return {key: value.copy() for key, value in self._observation.items()}
 
     def _info(self, after_step: bool, accepted: bool = True) -> dict[str, Any]:
         n_batches = self._state[N_BATCHES]
@@ -397,7 +400,8 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     @property
     def instance(self) -> Instance:
         """The present episode's instance, as it was at the start."""
-        require(self._deadline_ns >= 0, "instance", None, "asked for after reset()")
+        if self._deadline_ns < 0:
+            raise gymnasium.error.ResetNeeded("Cannot ask for env.instance before calling env.reset()")
         if self._instance is None:
             self._instance = self.scenario.instance(
                 self._table, self._requested_model, self._mean_snr, self._initial_upload_ns
@@ -414,7 +418,6 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             user_upload_ns=self._served_upload[:served].copy(),
             n_users=self._n_users,
             solver="environment",
-            upper_bound=self._n_users,
         )
 
     @property

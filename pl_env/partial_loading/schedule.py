@@ -61,8 +61,12 @@ class Schedule:
     equal_bandwidth_channels: int = 0
     solver: str = ""
     status: str = "feasible"
-    upper_bound: int = 0
+    upper_bound: int = None  # type: ignore[assignment]  # K, set in __post_init__
     elapsed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.upper_bound is None:
+            object.__setattr__(self, "upper_bound", self.n_users)
 
     def __len__(self) -> int:
         return len(self.history)

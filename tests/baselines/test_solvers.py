@@ -195,12 +195,6 @@ def test_equal_bandwidth_never_serves_more(name):
         assert restricted <= baselines.solve(instance, "optimal-dp").served
 
 
-def tiny_with_requests(requests: list[int], deadline: float = 0.18) -> pl_env.Instance:
-    scenario = pl_env.Scenario.preset("tiny", deadline=deadline)
-    ones = np.ones(len(requests))
-    return scenario.instance(scenario.table, np.array(requests), ones, np.full(len(requests), 100_000, dtype=np.int64))
-
-
 def test_tiny_optimum_worked_by_hand():
     """One user of model 0, two of 1, two of 2. Loads: 120 for 0 or 1, 20 for the other after it, 60 for 2 (ms).
 
@@ -208,22 +202,22 @@ def test_tiny_optimum_worked_by_hand():
     model 1 after it 120 + 12.2 more = 204.4 ms, too late. So 3, and 204.4 ms would serve 4.
     """
     requests = [0, 1, 1, 2, 2]
-    schedule = baselines.solve(tiny_with_requests(requests), "optimal-dp")
+    schedule = baselines.solve(helpers.tiny_with_requests(requests), "optimal-dp")
     assert schedule.served == 3
     assert schedule.finish_seconds == pytest.approx(0.1633, abs=1e-9)
-    assert baselines.solve(tiny_with_requests(requests, 0.2044), "optimal-dp").served == 4
-    assert baselines.solve(tiny_with_requests(requests, 0.204399), "optimal-dp").served == 3
+    assert baselines.solve(helpers.tiny_with_requests(requests, 0.2044), "optimal-dp").served == 4
+    assert baselines.solve(helpers.tiny_with_requests(requests, 0.204399), "optimal-dp").served == 3
 
 
 def test_greedy_takes_the_highest_rate_first_by_hand():
     """Rates in users per ms: model 2 2/72.2, model 1 2/132.2, model 0 1/131.1; after 2 nothing fits into 107.8 ms."""
-    schedule = baselines.solve(tiny_with_requests([0, 1, 1, 2, 2]), "greedy")
+    schedule = baselines.solve(helpers.tiny_with_requests([0, 1, 1, 2, 2]), "greedy")
     assert [(batch.model, len(batch.users)) for batch in schedule.batches] == [(2, 2)]
 
 
 def test_max_overlap_goes_where_most_bytes_are_shared():
     """First the most asked (1, by two, before 2 by index), then 0, which shares the base with it."""
-    schedule = baselines.solve(tiny_with_requests([0, 1, 1, 2, 2]), "max-overlap")
+    schedule = baselines.solve(helpers.tiny_with_requests([0, 1, 1, 2, 2]), "max-overlap")
     assert [batch.model for batch in schedule.batches] == [1, 0]
 
 
@@ -278,7 +272,7 @@ def test_exhaustive_refuses_what_would_never_end():
     ],
 )
 def test_bad_arguments_give_one_clear_sentence(arguments, message):
-    instance = tiny_with_requests([0])
+    instance = helpers.tiny_with_requests([0])
     with pytest.raises(pl_env.PlEnvError) as caught:
         baselines.solve(instance, **arguments)
     assert message in str(caught.value)

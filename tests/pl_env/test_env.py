@@ -108,7 +108,7 @@ def test_nothing_works_before_the_first_reset():
     env = pl_env.PartialLoadingEnv("tiny", invalid_action="raise")
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
-    with pytest.raises(pl_env.InvalidValue, match=r"it must be asked for after reset\(\)"):
+    with pytest.raises(gym.error.ResetNeeded, match="before calling env.reset"):
         env.instance  # noqa: B018
 
 
@@ -175,6 +175,12 @@ def test_what_is_returned_belongs_to_the_caller():
             value is env._mask or np.shares_memory(value, env._mask) for value in (mask, info["action_mask"])
         )
     assert schedule.served == 0
+    schedule, arrays = env.schedule, ("history", "users", "user_upload_ns")
+    before = [getattr(schedule, name).copy() for name in arrays]
+    env.reset(seed=1)
+    helpers.random_rollout(env, np.random.default_rng(0), env.action_masks())
+    assert schedule.served > 0
+    assert all(np.array_equal(getattr(schedule, name), then) for name, then in zip(arrays, before, strict=True))
     env.reset(seed=0)
     for array in (*handed[0][0].values(), handed[0][1]["action_mask"], env.action_masks()):
         array[...] = 0
@@ -280,6 +286,19 @@ def test_a_given_instance_is_played_once():
     assert env.instance == scenario.sample(seeding.np_random(4)[0])
     env.reset(seed=4, options={})
     assert env.instance.n_users == 12
+
+
+def test_the_scenarios_own_library_is_back_after_a_given_instance():
+    """The instance's allows batches of one only."""
+    env = make("tiny").unwrapped
+    ones = helpers.changed(helpers.tiny_with_requests([0, 0]), table={"max_batch": np.ones(3, dtype=int)})
+    _, info = env.reset(options={"instance": ones})
+    assert info["action_mask"].tolist() == [1, 0, 0, 0, 0, 0]
+    masks = []
+    for seed in range(5):
+        masks.append(env.reset(seed=seed)[1]["action_mask"])
+        assert env.instance == env.scenario.sample(seeding.np_random(seed)[0])
+    assert np.any(masks, axis=0)[1::2].all()
 
 
 def test_instances_that_do_not_fit_are_refused():

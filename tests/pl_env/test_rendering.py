@@ -109,6 +109,9 @@ def test_moved_bytes_by_hand(schedule):
     loaded, reused = rendering.moved_bytes(schedule, helpers.changed(INSTANCE, resident=1))
     assert loaded.tolist() == [0, 20_000_000]
     assert reused.tolist() == [120_000_000, 100_000_000]
+    last = helpers.tiny_with_requests([2])
+    loaded, reused = rendering.moved_bytes(baselines.solve(last, "greedy"), last)
+    assert (loaded.tolist(), reused.tolist()) == ([60_000_000], [0])
 
 
 def test_gantt_chart_has_every_batch_the_deadline_and_the_bytes(schedule):

@@ -75,7 +75,7 @@ def test_equal_bandwidth_shares():
 
 
 def test_schedules_can_be_told_apart_from_what_the_solver_says(schedule):
-    assert (schedule.status, schedule.upper_bound, schedule.elapsed) == ("feasible", 0, 0.0)
+    assert (schedule.status, schedule.upper_bound, schedule.elapsed) == ("feasible", schedule.n_users, 0.0)
     solved = baselines.solve(helpers.tiny_with_requests([0, 1, 1, 2, 2]), "optimal-dp")
     assert (solved.solver, solved.status, solved.upper_bound) == ("optimal-dp", "optimal", 3)
     assert solved.elapsed > 0
