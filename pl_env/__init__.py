@@ -30,6 +30,7 @@ from pl_env.partial_loading.validation import check
 if TYPE_CHECKING:
     from pl_env.partial_loading.env import PartialLoadingEnv
     from pl_env.partial_loading.rendering import gantt
+    from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
     from pl_env.partial_loading.wrappers import FlatObservation
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ __all__ = [
     "InvalidValue",
     "ModelLibrary",
     "PartialLoadingEnv",
+    "PartialLoadingVectorEnv",
     "PlEnvError",
     "Scenario",
     "Schedule",
@@ -59,6 +61,7 @@ __all__ = [
 
 _LAZY = {
     "PartialLoadingEnv": "pl_env.partial_loading.env",
+    "PartialLoadingVectorEnv": "pl_env.partial_loading.vector_env",
     "FlatObservation": "pl_env.partial_loading.wrappers",
     "gantt": "pl_env.partial_loading.rendering",
 }
@@ -74,6 +77,7 @@ def __getattr__(name: str) -> Any:
 
 
 _ENTRY_POINT = "pl_env.partial_loading.env:PartialLoadingEnv"
+_VECTOR_ENTRY_POINT = "pl_env.partial_loading.vector_env:PartialLoadingVectorEnv"
 
 for _id, _preset in (
     ("PartialLoading-v0", "bls"),
@@ -81,4 +85,6 @@ for _id, _preset in (
     ("PartialLoadingFading-v0", "fading"),
 ):
     if _id not in gymnasium.registry:  # importing twice, or reloading, changes nothing
-        gymnasium.register(_id, entry_point=_ENTRY_POINT, kwargs={"scenario": _preset})
+        gymnasium.register(
+            _id, entry_point=_ENTRY_POINT, vector_entry_point=_VECTOR_ENTRY_POINT, kwargs={"scenario": _preset}
+        )

@@ -21,7 +21,13 @@ class UnknownName(PlEnvError, ValueError):
     """A preset, solver or field of that name does not exist; the message lists those that do."""
 
     def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
-        super().__init__(f"there is no {what} {name!r}; known are: {', '.join(sorted(known))}")
+        known = sorted(known)
+        super().__init__(f"there is no {what} {name!r}; known are: {', '.join(known)}")
+        self._arguments = (what, name, known)
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, object, list[str]]]:
+        """Pickle by these arguments, not by the message; a worker process hands its errors over like that."""
+        return type(self), self._arguments
 
 
 class InvalidAction(PlEnvError, ValueError):

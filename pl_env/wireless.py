@@ -26,7 +26,7 @@ def draw_distance_m(uniform: float, radius_m: float) -> float:
 @compiled
 def draw_fading_power(uniform: float) -> float:
     """Power |h|² of a Rayleigh fading channel (exponential of mean 1), from a uniform number in [0, 1)."""
-    return -math.log1p(-uniform)
+    return -math.log(1.0 - uniform)  # 1 - uniform is exact, as the generator's numbers are multiples of 2^-53
 
 
 @compiled
@@ -35,13 +35,17 @@ def mean_snr_at(distance_m: float, tx_to_noise: float, path_loss_exponent: float
 
     The paper prints d^alpha; the gain falls with distance.
     """
+    if path_loss_exponent == 4.0:  # the usual one, without the call of pow
+        return tx_to_noise / (distance_m * distance_m * distance_m * distance_m)
     return tx_to_noise * float(distance_m**-path_loss_exponent)
 
 
 @compiled
 def spectral_efficiency(snr: float) -> float:
     """R_k = log2(1 + SNR) in bit/s/Hz."""
-    return math.log1p(snr) / math.log(2.0)
+    if snr < 0.01:  # log(1 + snr) would lose digits
+        return math.log1p(snr) / math.log(2.0)
+    return math.log(1.0 + snr) / math.log(2.0)
 
 
 @compiled

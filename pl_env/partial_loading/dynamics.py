@@ -1,8 +1,7 @@
 """The physics of a batch, compiled. The only place where it is written; environments and planners call it.
 
 Equation numbers are those of arXiv 2503.22982, read as ``docs/model.md`` explains. All times are int64 nanoseconds.
-Kernels work on one episode and write into arrays that the caller owns, so a batch of environments is a loop over
-rows.
+Kernels write into arrays that the caller owns.
 
 The users of an episode are kept sorted by model and, within a model, by upload time: ``users`` (K,) holds their
 indices, ``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) where each model begins. ``next_user``
@@ -11,10 +10,12 @@ indices, ``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.compiling import compiled
+from pl_env.compiling import compiled, inlined
 from pl_env.wireless import (
     draw_distance_m,
     draw_fading_power,
@@ -53,12 +54,19 @@ def draw_users(
     upload_ns: Ints,  # (K,) out
 ) -> None:
     """Place users, give each a request and a channel: uniform in the disc, Rayleigh fading, inverse-CDF requests."""
-    last = len(request_cumulative) - 1
     for k in range(len(requested_model)):
-        model = np.searchsorted(request_cumulative, uniforms[0, k], side="right")
-        requested_model[k] = min(model, last)
+        requested_model[k] = _requested(request_cumulative, uniforms[0, k])
         mean_snr[k] = mean_snr_at(draw_distance_m(uniforms[1, k], radius_m), tx_to_noise, path_loss_exponent)
     draw_channels(uniforms[2], mean_snr, unit_upload_ns, upload_ns)
+
+
+@compiled
+def _requested(cumulative: Floats, uniform: float) -> int:
+    """Index of the first cumulative probability above ``uniform``; guessed, then searched for."""
+    guess = int(uniform * len(cumulative))  # right, or nearly so, where all models are equally likely
+    if cumulative[guess] > uniform and (guess == 0 or cumulative[guess - 1] <= uniform):
+        return guess
+    return min(len(cumulative) - 1, int(np.searchsorted(cumulative, uniform, side="right")))
 
 
 @compiled
@@ -171,12 +179,11 @@ def batch_compute_ns(per_sample: Ints, per_batch: Ints, model: int, size: int) -
     return int(per_sample[model] * size + per_batch[model])
 
 
-@compiled
+@inlined
 def record_batch(
-    load_ns: Ints,
+    load: int,
     per_sample: Ints,
     per_batch: Ints,
-    resident: int,
     elapsed: int,
     model: int,
     upload: Ints,  # (b,)
@@ -187,7 +194,7 @@ def record_batch(
     row[MODEL] = model
     row[SIZE] = len(upload)
     row[UPLOAD] = batch_upload_ns(upload, equal_bandwidth_channels)
-    row[LOAD] = load_ns[resident, model]
+    row[LOAD] = load
     row[COMPUTE] = batch_compute_ns(per_sample, per_batch, model, len(upload))
     row[FINISH] = elapsed + row[UPLOAD] + row[LOAD] + row[COMPUTE]
 
@@ -208,212 +215,66 @@ def timeline(
     elapsed = 0
     for n in range(len(models)):
         upload = user_upload_ns[batch_start[n] : batch_start[n + 1]]
-        record_batch(
-            load_ns, per_sample, per_batch, resident, elapsed, models[n], upload, equal_bandwidth_channels, history[n]
-        )
+        load = load_ns[resident, models[n]]
+        record_batch(load, per_sample, per_batch, elapsed, models[n], upload, equal_bandwidth_channels, history[n])
         resident = models[n]
         elapsed = history[n, FINISH]
     return history
 
 
-# ---------------------------------------------------------------- an environment's step
+# ---------------------------------------------------------------- environments
+
+# These work on N environments at once; row n of each array belongs to environment n, and a single environment is N = 1.
+# Tables have a row for each environment where libraries differ, else one row for all (t is the row to use). They index
+# whole arrays instead of handing rows to each other: a row costs two atomic operations, which a step has no time for.
 
 
-@compiled
-def begin_episode(resident: int, first_user: Ints, next_user: Ints, state: Ints) -> None:
-    """Set the state to the start of an episode."""
-    next_user[:] = first_user[:-1]
-    state[ELAPSED] = 0
-    state[RESIDENT] = resident
-    state[N_BATCHES] = 0
-    state[N_SERVED] = 0
+def observation_tables(
+    load_ns: Ints, has_block: NDArray[np.bool_], deadline_ns: int, batch_cap: int, n_blocks: int
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
+    """What `observe` looks up by the resident model (row; the last row is the empty GPU).
 
-
-@compiled
-def serve_batch(
-    load_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    max_batch: Ints,
-    deadline_ns: int,
-    model: int,
-    size: int,
-    first_user: Ints,
-    next_user: Ints,
-    users: Ints,
-    sorted_upload: Ints,
-    state: Ints,  # (STATE_ENTRIES,) in and out
-    history: Ints,  # (K or 1, HISTORY_COLUMNS) out
-    served_users: Ints,  # (K,) out, or empty
-    served_upload: Ints,  # (K,) out, or empty
-) -> bool:
-    """Serve the ``size`` cheapest pending users of ``model``; False, and nothing changed, where that is not legal.
-
-    Legal: at most the pending users and b_i (10c), finished within the deadline (13c).
-    """
-    start = next_user[model]
-    if size > max_batch[model] or size > first_user[model + 1] - start:
-        return False
-    upload = sorted_upload[start : start + size]
-    resident, served = state[RESIDENT], state[N_SERVED]
-    # A row beyond the last batch is scratch until the batch is accepted. A history of one row keeps the last batch only.
-    row = history[min(state[N_BATCHES], len(history) - 1)]
-    record_batch(load_ns, per_sample, per_batch, resident, state[ELAPSED], model, upload, 0, row)
-    if row[FINISH] > deadline_ns:
-        return False
-    if len(served_users) > 0:
-        served_users[served : served + size] = users[start : start + size]
-        served_upload[served : served + size] = upload
-    next_user[model] += size
-    state[ELAPSED] = row[FINISH]
-    state[RESIDENT] = model
-    state[N_BATCHES] += 1
-    state[N_SERVED] = served + size
-    return True
-
-
-@compiled
-def observe(
-    load_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    max_batch: Ints,
-    has_block: NDArray[np.bool_],
-    deadline_ns: int,
-    first_user: Ints,
-    next_user: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    everything: bool,
-    budget: NDArray[np.float32],  # (1,) in and out, as are all that follow
-    resident_blocks: NDArray[np.float32],  # (J or more,)
-    load_time: NDArray[np.float32],  # (I,)
-    pending: NDArray[np.float32],  # (I,)
-    upload_time: NDArray[np.float32],  # (I, b_cap)
-    batch_time: NDArray[np.float32],  # (I, b_cap)
-    mask: NDArray[np.int8],  # (I, b_cap)
-) -> bool:
-    """Write the observation and the action mask of the present state; return whether any action is legal.
-
-    Times are fractions of the deadline, clipped at 1; cells of batches that cannot exist (too few users pending, or
-    larger than b_i) hold 1. The mask of a state without a legal action is all ones.
-
-    Most cells are of that kind and stay as they are from batch to batch. Unless ``everything`` is to be written, the
-    arrays must hold the observation of the state before the last batch.
-    """
-    n_models, batch_cap = upload_time.shape
-    scale = 1.0 / max(1, deadline_ns)
-    left = deadline_ns - state[ELAPSED]
-    resident = state[RESIDENT]
-    user_share = 1.0 / max(1, len(sorted_upload))
-    budget[0] = left * scale
-    if everything:
-        resident_blocks[:] = 0.0
-        upload_time[:] = 1.0
-        batch_time[:] = 1.0
-        mask[:] = 0
-    else:  # fewer users of the model that has just run are pending
-        upload_time[resident] = 1.0
-        batch_time[resident] = 1.0
-        mask[resident] = 0
-    if resident >= 0:
-        for j in range(has_block.shape[1]):
-            resident_blocks[j] = has_block[resident, j]
-    n_legal = 0
-    for i in range(n_models):
-        load = load_ns[resident, i]
-        load_time[i] = min(1.0, load * scale)
-        n_pending = first_user[i + 1] - next_user[i]
-        pending[i] = n_pending * user_share
-        upload = 0
-        for b in range(min(n_pending, max_batch[i], batch_cap)):
-            upload += sorted_upload[next_user[i] + b]
-            time = upload + load + batch_compute_ns(per_sample, per_batch, i, b + 1)
-            upload_time[i, b] = min(1.0, upload * scale)
-            batch_time[i, b] = min(1.0, time * scale)
-            is_legal = time <= left
-            mask[i, b] = is_legal
-            n_legal += is_legal
-    if n_legal == 0:
-        mask[:] = 1
-    return n_legal > 0
-
-
-@compiled
-def step(
-    load_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    max_batch: Ints,
-    has_block: NDArray[np.bool_],
-    deadline_ns: int,
-    model: int,
-    size: int,
-    first_user: Ints,
-    next_user: Ints,
-    users: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    history: Ints,
-    served_users: Ints,
-    served_upload: Ints,
-    uniforms: Floats,  # (K,) to draw the pending users' channels anew, or empty
-    mean_snr: Floats,
-    unit_upload_ns: float,
-    upload_ns: Ints,
-    budget: NDArray[np.float32],
-    resident_blocks: NDArray[np.float32],
-    load_time: NDArray[np.float32],
-    pending: NDArray[np.float32],
-    upload_time: NDArray[np.float32],
-    batch_time: NDArray[np.float32],
-    mask: NDArray[np.int8],
-) -> tuple[bool, bool]:
-    """One step of an environment: serve a batch, draw channels, observe. One call, as each call from Python costs 1 µs.
+    Args:
+        load_ns: int64 (I + 1, I), loading times.
+        has_block: bool (I, J).
+        deadline_ns: Deadline of the episode.
+        batch_cap: Largest batch b_cap of the action space.
+        n_blocks: Length of the observation ``resident``, J or more.
 
     Returns:
-        Whether the batch was legal (else nothing changed), and whether any action is legal now.
+        Loading nanoseconds for each cell (I + 1, I · b_cap), cut off just past the deadline and int32 where that
+        fits; loading times as fractions of the deadline, float32 (I + 1, I); resident blocks, float32
+        (I + 1, n_blocks).
     """
-    if not serve_batch(
-        load_ns, per_sample, per_batch, max_batch, deadline_ns, model, size,
-        first_user, next_user, users, sorted_upload, state, history, served_users, served_upload,
-    ):  # fmt: skip
-        return False, False
-    if len(uniforms) > 0:
-        redraw_pending(uniforms, mean_snr, unit_upload_ns, upload_ns, first_user, next_user, users, sorted_upload)
-    any_legal = observe(
-        load_ns, per_sample, per_batch, max_batch, has_block, deadline_ns, first_user, next_user, sorted_upload, state,
-        False, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
-    )  # fmt: skip
-    return True, any_legal
-
-
-# ---------------------------------------------------------------- many environments at once
+    kind = np.int32 if deadline_ns < 2**30 else np.int64  # twice the deadline must fit
+    load_cells = np.repeat(np.minimum(load_ns, deadline_ns + 1), batch_cap, axis=1).astype(kind)
+    load_fraction = np.minimum(1.0, load_ns * (1.0 / max(1, deadline_ns))).astype(np.float32)
+    blocks = np.zeros((len(load_ns), n_blocks), dtype=np.float32)
+    blocks[:-1, : has_block.shape[1]] = has_block
+    return load_cells, load_fraction, blocks
 
 
 @compiled
 def reset_many(
     which: Ints,  # (M,) environments to reset
+    resident: int,
     n_users: Ints,  # (N,)
-    uniforms: Floats,  # (M, 3 · K) of each of them
-    request_cumulative: Floats,
-    radius_m: float,
-    tx_to_noise: float,
-    path_loss_exponent: float,
-    unit_upload_ns: float,
-    load_ns: Ints,  # (N or 1, I + 1, I), as are the tables that follow: of each environment, or one for all
-    per_sample: Ints,
+    requested_model: Ints,  # (M, K)
+    initial_upload: Ints,  # (M, K)
+    per_sample: Ints,  # (N or 1, I), as are the tables that follow
     per_batch: Ints,
     max_batch: Ints,
-    has_block: NDArray[np.bool_],
+    load_cells: NDArray[Any],  # the three of `observation_tables`
+    load_fraction: NDArray[np.float32],
+    blocks: NDArray[np.float32],
     deadline_ns: int,
-    first_user: Ints,  # (N, I + 1), a row for each environment, as in all that follow
-    next_user: Ints,
-    users: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    mean_snr: Floats,  # (N, K), or (1, K) where channels are not drawn anew
-    any_legal: NDArray[np.bool_],  # (N,) out
+    first_user: Ints,  # (N, I + 1) out, as are all that follow
+    next_user: Ints,  # (N, I)
+    users: Ints,  # (N, K)
+    sorted_upload: Ints,  # (N, K)
+    state: Ints,  # (N, STATE_ENTRIES)
+    any_legal: NDArray[np.bool_],  # (N,)
+    unloaded_ns: NDArray[Any],
     budget: NDArray[np.float32],
     resident_blocks: NDArray[np.float32],
     load_time: NDArray[np.float32],
@@ -422,23 +283,44 @@ def reset_many(
     batch_time: NDArray[np.float32],
     mask: NDArray[np.int8],
 ) -> None:
-    """Start episodes, each as `draw_users`, `sort_users`, `begin_episode` and `observe` do for one environment."""
-    requested_model = np.empty(users.shape[1], dtype=np.int64)
-    upload_ns = np.empty(users.shape[1], dtype=np.int64)
+    """Start episodes with the given users: sort them, empty the history, observe."""
     for m in range(len(which)):
         n = which[m]
-        k, t = n_users[n], min(n, len(load_ns) - 1)
-        snr = mean_snr[min(n, len(mean_snr) - 1), :k]
+        k, t = n_users[n], min(n, len(load_cells) - 1)
+        sort_users(requested_model[m, :k], initial_upload[m, :k], first_user[n], users[n, :k], sorted_upload[n, :k])
+        next_user[n] = first_user[n, :-1]
+        state[n, ELAPSED] = 0
+        state[n, RESIDENT] = resident
+        state[n, N_BATCHES] = 0
+        state[n, N_SERVED] = 0
+        any_legal[n] = observe(
+            n, t, k, per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
+            first_user, next_user, sorted_upload, state, True,
+            unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
+        )  # fmt: skip
+
+
+@compiled
+def draw_many(
+    which: Ints,  # (M,) environments to draw users for
+    n_users: Ints,  # (N,)
+    uniforms: Floats,  # (M, 3 · K)
+    request_cumulative: Floats,
+    radius_m: float,
+    tx_to_noise: float,
+    path_loss_exponent: float,
+    unit_upload_ns: float,
+    requested_model: Ints,  # (M, K) out
+    mean_snr: Floats,  # (N, K) out, or (1, K) where channels are not drawn anew
+    initial_upload: Ints,  # (M, K) out
+) -> None:
+    """`draw_users` for many environments."""
+    for m in range(len(which)):
+        k = n_users[which[m]]
         draw_users(
             uniforms[m, : 3 * k].reshape((3, k)), request_cumulative, radius_m, tx_to_noise, path_loss_exponent,
-            unit_upload_ns, requested_model[:k], snr, upload_ns[:k],
-        )  # fmt: skip
-        sort_users(requested_model[:k], upload_ns[:k], first_user[n], users[n, :k], sorted_upload[n, :k])
-        begin_episode(-1, first_user[n], next_user[n], state[n])
-        any_legal[n] = observe(
-            load_ns[t], per_sample[t], per_batch[t], max_batch[t], has_block[t], deadline_ns,
-            first_user[n], next_user[n], sorted_upload[n, :k], state[n], True,
-            budget[n], resident_blocks[n], load_time[n], pending[n], upload_time[n], batch_time[n], mask[n],
+            unit_upload_ns, requested_model[m, :k], mean_snr[min(which[m], len(mean_snr) - 1), :k],
+            initial_upload[m, :k],
         )  # fmt: skip
 
 
@@ -447,23 +329,29 @@ def step_many(
     actions: Ints,  # (N,)
     skip: NDArray[np.bool_],  # (N,) environments to leave alone
     n_users: Ints,
-    uniforms: Floats,  # (N, K) to draw pending users' channels anew, or (N, 0)
-    unit_upload_ns: float,
-    load_ns: Ints,
+    load_ns: Ints,  # (N or 1, I + 1, I)
     per_sample: Ints,
     per_batch: Ints,
     max_batch: Ints,
-    has_block: NDArray[np.bool_],
+    load_cells: NDArray[Any],
+    load_fraction: NDArray[np.float32],
+    blocks: NDArray[np.float32],
     deadline_ns: int,
-    first_user: Ints,
-    next_user: Ints,
+    first_user: Ints,  # (N, I + 1)
+    next_user: Ints,  # in and out, as are all that follow
     users: Ints,
     sorted_upload: Ints,
     state: Ints,
-    history: Ints,  # (N, 1, HISTORY_COLUMNS) out: the last batch of each
+    history: Ints,  # (N, K, HISTORY_COLUMNS), or (N, 1, …) to keep the last batch only
+    served_users: Ints,  # (N, K), or (N, 0) to keep none
+    served_upload: Ints,  # likewise
+    uniforms: Floats,  # (N, K) to draw the pending users' channels anew, or (N, 0)
     mean_snr: Floats,
+    unit_upload_ns: float,
+    upload_ns: Ints,  # (N, K) out, or (1, K) for scratch
     accepted: NDArray[np.bool_],  # (N,) out
-    any_legal: NDArray[np.bool_],  # (N,) in and out
+    any_legal: NDArray[np.bool_],  # (N,)
+    unloaded_ns: NDArray[Any],
     budget: NDArray[np.float32],
     resident_blocks: NDArray[np.float32],
     load_time: NDArray[np.float32],
@@ -472,23 +360,148 @@ def step_many(
     batch_time: NDArray[np.float32],
     mask: NDArray[np.int8],
 ) -> None:
-    """Step environments, each as `step` does one; a refused action ends the episode, its mask is all ones."""
-    batch_cap = mask.shape[2]
-    nobody = np.empty(0, dtype=np.int64)
-    upload_ns = np.empty(users.shape[1], dtype=np.int64)
+    """One step of every environment: serve a batch, draw channels, observe.
+
+    The mask says what is legal: at most the pending users and b_i (10c), finished within the deadline (13c). A refused
+    action ends the episode; its mask is all ones, as in every terminal state.
+    """
+    batch_cap = upload_time.shape[2]
+    redraws = uniforms.shape[1] > 0
     for n in range(len(actions)):
         if skip[n]:
             continue
-        k, t = n_users[n], min(n, len(load_ns) - 1)
-        model, size = actions[n] // batch_cap, actions[n] % batch_cap
-        accepted[n] = any_legal[n] and 0 <= model < mask.shape[1] and mask[n, model, size] == 1
+        action, k, t = actions[n], n_users[n], min(n, len(load_ns) - 1)
+        accepted[n] = any_legal[n] and 0 <= action < mask.shape[1] and mask[n, action] == 1
         if not accepted[n]:
             mask[n] = 1
             any_legal[n] = False
             continue
-        _, any_legal[n] = step(
-            load_ns[t], per_sample[t], per_batch[t], max_batch[t], has_block[t], deadline_ns, model, size + 1,
-            first_user[n], next_user[n], users[n, :k], sorted_upload[n, :k], state[n], history[n], nobody, nobody,
-            uniforms[n, :k], mean_snr[min(n, len(mean_snr) - 1), :k], unit_upload_ns, upload_ns[:k],
-            budget[n], resident_blocks[n], load_time[n], pending[n], upload_time[n], batch_time[n], mask[n],
+        _serve_batch(
+            n, t, load_ns, per_sample, per_batch, action // batch_cap, action % batch_cap + 1,
+            next_user, users, sorted_upload, state, history, served_users, served_upload,
         )  # fmt: skip
+        if redraws:
+            redraw_pending(
+                uniforms[n, :k], mean_snr[n, :k], unit_upload_ns, upload_ns[min(n, len(upload_ns) - 1), :k],
+                first_user[n], next_user[n], users[n, :k], sorted_upload[n, :k],
+            )  # fmt: skip
+        any_legal[n] = observe(
+            n, t, k, per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
+            first_user, next_user, sorted_upload, state, redraws,
+            unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
+        )  # fmt: skip
+
+
+@inlined
+def _serve_batch(
+    n: int,
+    t: int,
+    load_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    model: int,
+    size: int,
+    next_user: Ints,
+    users: Ints,
+    sorted_upload: Ints,
+    state: Ints,
+    history: Ints,
+    served_users: Ints,
+    served_upload: Ints,
+) -> None:
+    """Serve the ``size`` cheapest pending users of ``model`` (Theorem 2)."""
+    start, served = next_user[n, model], state[n, N_SERVED]
+    row = history[n, min(state[n, N_BATCHES], history.shape[1] - 1)]
+    record_batch(
+        load_ns[t, state[n, RESIDENT], model],
+        per_sample[t],
+        per_batch[t],
+        state[n, ELAPSED],
+        model,
+        sorted_upload[n, start : start + size],
+        0,
+        row,
+    )
+    if served_users.shape[1] > 0:
+        for b in range(size):
+            served_users[n, served + b] = users[n, start + b]
+            served_upload[n, served + b] = sorted_upload[n, start + b]
+    next_user[n, model] += size
+    state[n, ELAPSED] = row[FINISH]
+    state[n, RESIDENT] = model
+    state[n, N_BATCHES] += 1
+    state[n, N_SERVED] += size
+
+
+@inlined
+def observe(
+    n: int,
+    t: int,
+    n_users: int,
+    per_sample: Ints,
+    per_batch: Ints,
+    max_batch: Ints,
+    load_cells: NDArray[Any],
+    load_fraction: NDArray[np.float32],
+    blocks: NDArray[np.float32],
+    deadline_ns: int,
+    first_user: Ints,
+    next_user: Ints,
+    sorted_upload: Ints,
+    state: Ints,
+    everything: bool,
+    unloaded_ns: NDArray[Any],  # (N, I · b_cap) in and out: upload and compute of a batch; past the deadline if none
+    budget: NDArray[np.float32],  # (N, 1) out, as are all that follow
+    resident_blocks: NDArray[np.float32],  # (N, J or more)
+    load_time: NDArray[np.float32],  # (N, I)
+    pending: NDArray[np.float32],  # (N, I) in and out
+    upload_time: NDArray[np.float32],  # (N, I, b_cap) in and out
+    batch_time: NDArray[np.float32],  # (N, I, b_cap)
+    mask: NDArray[np.int8],  # (N, I · b_cap)
+) -> bool:
+    """Write the observation and the action mask of the present state; return whether any action is legal.
+
+    Times are fractions of the deadline, clipped at 1; cells of batches that cannot exist (too few users pending, or
+    larger than b_i) hold 1. The mask of a state without a legal action is all ones.
+
+    A batch changes the pending users of one model only. Unless ``everything`` is to be written, the arrays marked "in"
+    must hold the state before the last batch, under the same channels. What depends on the resident model and on the
+    time left is one pass over all cells without a branch, which the compiler turns into vector instructions.
+    """
+    resident = state[n, RESIDENT]
+    left = deadline_ns - state[n, ELAPSED]
+    n_models, batch_cap = upload_time.shape[1], upload_time.shape[2]
+    scale = 1.0 / max(1, deadline_ns)
+    for i in range(0 if everything else resident, n_models if everything else resident + 1):
+        start = next_user[n, i]
+        n_pending = first_user[n, i + 1] - start
+        pending[n, i] = n_pending / max(1, n_users)
+        possible = min(n_pending, max_batch[t, i], batch_cap)
+        upload = 0
+        for b in range(possible):
+            upload += sorted_upload[n, start + b]
+            time = upload + batch_compute_ns(per_sample[t], per_batch[t], i, b + 1)
+            unloaded_ns[n, i * batch_cap + b] = min(time, deadline_ns + 1)
+            upload_time[n, i, b] = min(1.0, upload * scale)
+        for b in range(possible, batch_cap):
+            unloaded_ns[n, i * batch_cap + b] = deadline_ns + 1
+            upload_time[n, i, b] = 1.0
+    budget[n, 0] = left * scale
+    for j in range(resident_blocks.shape[1]):
+        resident_blocks[n, j] = blocks[t, resident, j]
+    for i in range(n_models):
+        load_time[n, i] = load_fraction[t, resident, i]
+    kind = unloaded_ns.dtype.type
+    limit, single_scale, one = kind(left), np.float32(scale), np.float32(1.0)
+    fractions = batch_time[n].reshape(-1)
+    n_legal = 0
+    for c in range(mask.shape[1]):
+        time = kind(unloaded_ns[n, c] + load_cells[t, resident, c])
+        fraction = np.float32(time) * single_scale
+        fractions[c] = fraction if fraction < one else one
+        is_legal = time <= limit
+        mask[n, c] = is_legal
+        n_legal += is_legal
+    if n_legal == 0:
+        mask[n] = 1
+    return n_legal > 0

@@ -24,11 +24,12 @@ from pl_env.times import NS_PER_SECOND, nanoseconds
 Observation = dict[str, NDArray[np.float32]]
 
 INVALID_ACTION = ("terminate", "raise")
-_NO_DRAW = np.empty(0)
+_FIRST = np.zeros(1, dtype=np.int64)
+_NOT_SKIPPED = np.zeros(1, dtype=np.bool_)
 
 # The kernels take so many arrays that they are handed over in groups, which type checkers cannot count.
-_step: Callable[..., tuple[bool, bool]] = dynamics.step
-_observe: Callable[..., bool] = dynamics.observe
+_step_many: Callable[..., None] = dynamics.step_many
+_reset_many: Callable[..., None] = dynamics.reset_many
 
 
 def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
@@ -55,6 +56,20 @@ def observation_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
 def observation_space(scenario: Scenario) -> spaces.Dict:
     """The observation space of a scenario's environments."""
     return spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in observation_shapes(scenario).items()})
+
+
+def stacked_tables(table: ServingTable, deadline_ns: int, scenario: Scenario) -> tuple[NDArray[Any], ...]:
+    """What the kernels look times up in, for one environment: arrays with a leading axis of length 1."""
+    arrays = (
+        table.load_ns,
+        table.compute_ns_per_sample,
+        table.compute_ns_per_batch,
+        table.max_batch,
+        *dynamics.observation_tables(
+            table.load_ns, table.has_block, deadline_ns, scenario.max_batch_size, scenario.most_blocks
+        ),
+    )
+    return tuple(array[None] for array in arrays)
 
 
 class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
@@ -156,54 +171,42 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self._action_count = n_models * batch_cap
         self.action_space = spaces.Discrete(self._action_count)
         self.observation_space = observation_space(self.scenario)  # type: ignore[assignment]
+        # The kernels are those of many environments, so every array has a leading axis of length 1.
         self._observation = {
-            key: np.zeros(shape, dtype=np.float32) for key, shape in observation_shapes(self.scenario).items()
+            key: np.zeros((1, *shape), dtype=np.float32) for key, shape in observation_shapes(self.scenario).items()
         }
-        self._mask = np.ones((n_models, batch_cap), dtype=np.int8)
-        self._state = np.zeros(dynamics.STATE_ENTRIES, dtype=np.int64)
-        self._first_user = np.zeros(n_models + 1, dtype=np.int64)
-        self._next_user = np.zeros(n_models, dtype=np.int64)
+        self._mask = np.ones((1, self._action_count), dtype=np.int8)
+        self._action = np.zeros(1, dtype=np.int64)
+        self._state = np.zeros((1, dynamics.STATE_ENTRIES), dtype=np.int64)
+        self._first_user = np.zeros((1, n_models + 1), dtype=np.int64)
+        self._next_user = np.zeros((1, n_models), dtype=np.int64)
+        self._any_legal = np.zeros(1, dtype=np.bool_)
+        self._accepted = np.zeros(1, dtype=np.bool_)
         self._deadline_ns = -1  # no episode yet
         self._redraws, self._unit_upload_ns = False, 0.0
-        self._any_legal = False
-        self._use_table(self.scenario.draw_table(np.random.default_rng(0)) if self._resamples else self.scenario.table)
+        self._table: ServingTable
         self._allocate_users(0)
 
-    @property
-    def _resamples(self) -> bool:
-        return self.scenario.resample_library
-
-    def _use_table(self, table: ServingTable) -> None:
-        self._table = table
-        self._times = (
-            table.load_ns,
-            table.compute_ns_per_sample,
-            table.compute_ns_per_batch,
-            table.max_batch,
-            table.has_block,
-        )
+    def _use_table(self, table: ServingTable, deadline_ns: int) -> None:
+        """Look times up in a table from now on."""
+        if deadline_ns == self._deadline_ns and table is self._table:
+            return
+        self._table, self._deadline_ns = table, deadline_ns
+        self._tables = stacked_tables(table, deadline_ns, self.scenario)
+        self._unloaded_ns = np.zeros_like(self._mask, dtype=self._tables[4].dtype)
 
     def _allocate_users(self, n_users: int) -> None:
         """Make the per-user arrays of an episode with K users."""
-        self._n_users = n_users
-        self._requested_model = np.zeros(n_users, dtype=np.int64)
-        self._mean_snr = np.zeros(n_users)
-        self._upload_ns = np.zeros(n_users, dtype=np.int64)
-        self._users = np.zeros(n_users, dtype=np.int64)
-        self._sorted_upload = np.zeros(n_users, dtype=np.int64)
-        self._history = np.zeros((n_users, dynamics.HISTORY_COLUMNS), dtype=np.int64)
-        self._served_users = np.zeros(n_users, dtype=np.int64)
-        self._served_upload = np.zeros(n_users, dtype=np.int64)
-        self._users_and_history = (
-            self._first_user,
-            self._next_user,
-            self._users,
-            self._sorted_upload,
-            self._state,
-            self._history,
-            self._served_users,
-            self._served_upload,
-        )
+        shape = (1, n_users)
+        self._n_users = np.array([n_users])
+        self._requested_model = np.zeros(shape, dtype=np.int64)
+        self._mean_snr = np.zeros(shape)
+        self._upload_ns = np.zeros(shape, dtype=np.int64)
+        self._users = np.zeros(shape, dtype=np.int64)
+        self._sorted_upload = np.zeros(shape, dtype=np.int64)
+        self._history = np.zeros((*shape, dynamics.HISTORY_COLUMNS), dtype=np.int64)
+        self._served_users = np.zeros(shape, dtype=np.int64)
+        self._served_upload = np.zeros(shape, dtype=np.int64)
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -228,18 +231,41 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self._draw()
         else:
             self._replay(instance)
-        dynamics.sort_users(self._requested_model, self._upload_ns, self._first_user, self._users, self._sorted_upload)
-        dynamics.begin_episode(self._initial_resident, self._first_user, self._next_user, self._state)
-        self._any_legal = _observe(
-            *self._times,
+        self._uniforms = np.empty((1, self.n_users if self._redraws else 0))
+        observation = (*self._observation.values(), self._mask)
+        users = (self._first_user, self._next_user, self._users, self._sorted_upload, self._state)
+        _reset_many(
+            _FIRST,
+            self._initial_resident,
+            self._n_users,
+            self._requested_model,
+            self._upload_ns,
+            *self._tables[1:],
             self._deadline_ns,
-            self._first_user,
-            self._next_user,
-            self._sorted_upload,
-            self._state,
-            True,
-            *self._observation.values(),
-            self._mask,
+            *users,
+            self._any_legal,
+            self._unloaded_ns,
+            *observation,
+        )
+        # Gathered once an episode, as looking up thirty attributes takes as long as the step itself.
+        self._step_arguments = (
+            self._action,
+            _NOT_SKIPPED,
+            self._n_users,
+            *self._tables,
+            self._deadline_ns,
+            *users,
+            self._history,
+            self._served_users,
+            self._served_upload,
+            self._uniforms,
+            self._mean_snr,
+            self._unit_upload_ns,
+            self._upload_ns,
+            self._accepted,
+            self._any_legal,
+            self._unloaded_ns,
+            *observation,
         )
         if self.render_mode == "human":
             self.render()
@@ -248,22 +274,19 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     def _draw(self) -> None:
         """Draw an episode: the same numbers, from the same state of the generator, as `Scenario.sample`."""
         scenario, rng = self.scenario, self.np_random
-        if self._resamples:
-            self._use_table(scenario.draw_table(rng))
-        elif self._table is not scenario.table:
-            self._use_table(scenario.table)
+        table = scenario.draw_table(rng) if scenario.resample_library else scenario.table
+        self._use_table(table, nanoseconds(scenario.deadline))
         n_users = scenario.draw_n_users(rng)
-        if n_users != self._n_users:
+        if n_users != self.n_users:
             self._allocate_users(n_users)
         dynamics.draw_users(
             rng.random((3, n_users)),
             scenario.request_cumulative,
             *scenario.radio,
-            self._requested_model,
-            self._mean_snr,
-            self._upload_ns,
+            self._requested_model[0],
+            self._mean_snr[0],
+            self._upload_ns[0],
         )
-        self._deadline_ns = nanoseconds(scenario.deadline)
         self._initial_resident = -1
         self._redraws = scenario.fading == "batch"
         self._unit_upload_ns = scenario.unit_upload_ns
@@ -279,13 +302,12 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         )
         fits = instance.n_blocks <= most_blocks
         require(fits, "instance.n_blocks", instance.n_blocks, f"at most {most_blocks}, as in the scenario")
-        self._use_table(instance.table)
+        self._use_table(instance.table, int(instance.deadline_ns))
         self._allocate_users(instance.n_users)
         assert instance.mean_snr is not None
-        self._requested_model[:] = instance.requested_model
-        self._mean_snr[:] = instance.mean_snr
-        self._upload_ns[:] = instance.upload_ns
-        self._deadline_ns = int(instance.deadline_ns)
+        self._requested_model[0] = instance.requested_model
+        self._mean_snr[0] = instance.mean_snr
+        self._upload_ns[0] = instance.upload_ns
         self._initial_resident = int(instance.resident)
         self._redraws = instance.fading == "batch"
         self._unit_upload_ns = float(instance.unit_upload_ns)
@@ -309,45 +331,31 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             raise InvalidAction(f"action is {action!r}; it must be an integer") from None
         if self._deadline_ns < 0:
             raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
-        model, size = divmod(index, self._batch_cap)
-        accepted = 0 <= index < self._action_count and self._any_legal and bool(self._mask[model, size])
-        if accepted:
-            _, self._any_legal = _step(
-                *self._times,
-                self._deadline_ns,
-                model,
-                size + 1,
-                *self._users_and_history,
-                self.np_random.random(self._n_users) if self._redraws else _NO_DRAW,
-                self._mean_snr,
-                self._unit_upload_ns,
-                self._upload_ns,
-                *self._observation.values(),
-                self._mask,
-            )
-        elif self.invalid_action == "raise":
+        legal = 0 <= index < self._action_count and bool(self._any_legal[0] and self._mask[0, index])
+        if not legal and self.invalid_action == "raise":
             raise InvalidAction(self._why_illegal(index))
-        else:
-            self._mask[:] = 1
-            self._any_legal = False
-        reward = (size + 1) / self._n_users if accepted else 0.0
+        if legal and self._redraws:  # a refused action takes no draw, so that it changes nothing
+            self.np_random.random(out=self._uniforms[0])
+        self._action[0] = index if legal else -1
+        _step_many(*self._step_arguments)
+        reward = (index % self._batch_cap + 1) / self.n_users if legal else 0.0
         if self.render_mode == "human":
             self.render()
-        return self._copied_observation(), reward, not self._any_legal, False, self._info(True, accepted)
+        return self._copied_observation(), reward, not self.any_legal, False, self._info(True, legal)
 
     def _copied_observation(self) -> Observation:
-        return {key: value.copy() for key, value in self._observation.items()}
+        return {key: value[0].copy() for key, value in self._observation.items()}
 
     def _info(self, after_step: bool, accepted: bool = True) -> dict[str, Any]:
-        n_batches = self._state[N_BATCHES]
+        n_batches = self._state[0, N_BATCHES]
         info = {
-            "action_mask": self._mask.reshape(-1).copy(),
+            "action_mask": self._mask[0].copy(),
             "invalid_action": not accepted,
-            "served": int(self._state[N_SERVED]),
-            "elapsed_seconds": int(self._state[ELAPSED]) / NS_PER_SECOND,
+            "served": int(self._state[0, N_SERVED]),
+            "elapsed_seconds": int(self._state[0, ELAPSED]) / NS_PER_SECOND,
         }
         if after_step and accepted:
-            _, _, upload, load, compute, _ = self._history[n_batches - 1].tolist()
+            _, _, upload, load, compute, _ = self._history[0, n_batches - 1].tolist()
             info["upload_seconds"] = upload / NS_PER_SECOND
             info["load_seconds"] = load / NS_PER_SECOND
             info["compute_seconds"] = compute / NS_PER_SECOND
@@ -357,14 +365,14 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         if not 0 <= action < self._action_count:
             return f"action is {action}; it must be from 0 to {self._action_count - 1}"
         model, size = action // self._batch_cap, action % self._batch_cap + 1
-        pending = int(self._first_user[model + 1] - self._next_user[model])
+        pending = int(self._first_user[0, model + 1] - self._next_user[0, model])
         largest = int(self._table.max_batch[model])
         batch = f"action is {action}, a batch of {size} for model {model}"
         if size > pending:
             return f"{batch}; only {pending} users of it are pending"
         if size > largest:
             return f"{batch}; at most {largest} fit into GPU memory"
-        left = (self._deadline_ns - int(self._state[ELAPSED])) / NS_PER_SECOND
+        left = (self._deadline_ns - int(self._state[0, ELAPSED])) / NS_PER_SECOND
         return f"{batch}; it would end after the deadline, {left:.6f} s from now"
 
     def render(self) -> Any:
@@ -390,12 +398,12 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
-        return self._mask.reshape(-1).astype(np.bool_)
+        return np.asarray(self._mask[0], dtype=np.bool_)
 
     @property
     def any_legal(self) -> bool:
         """Whether any action is legal now; False in a terminal state."""
-        return self._any_legal
+        return bool(self._any_legal[0])
 
     @property
     def instance(self) -> Instance:
@@ -404,41 +412,46 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             raise gymnasium.error.ResetNeeded("Cannot ask for env.instance before calling env.reset()")
         if self._instance is None:
             self._instance = self.scenario.instance(
-                self._table, self._requested_model, self._mean_snr, self._initial_upload_ns
+                self._table, self._requested_model[0], self._mean_snr[0], self._initial_upload_ns[0]
             )
         return self._instance
 
     @property
     def schedule(self) -> Schedule:
         """The batches run so far."""
-        n_batches, served = int(self._state[N_BATCHES]), int(self._state[N_SERVED])
+        n_batches, served = int(self._state[0, N_BATCHES]), int(self._state[0, N_SERVED])
         return Schedule(
-            history=self._history[:n_batches].copy(),
-            users=self._served_users[:served].copy(),
-            user_upload_ns=self._served_upload[:served].copy(),
-            n_users=self._n_users,
+            history=self._history[0, :n_batches].copy(),
+            users=self._served_users[0, :served].copy(),
+            user_upload_ns=self._served_upload[0, :served].copy(),
+            n_users=self.n_users,
             solver="environment",
         )
 
     @property
     def pending_users(self) -> NDArray[np.int64]:
         """Indices of the users not yet served, ascending, int64; user n of `remaining` is entry n."""
-        pending = np.ones(self._n_users, dtype=np.bool_)
-        pending[self._served_users[: self._state[N_SERVED]]] = False
+        pending = np.ones(self.n_users, dtype=np.bool_)
+        pending[self._served_users[0, : self._state[0, N_SERVED]]] = False
         return np.flatnonzero(pending)
 
     def remaining(self) -> Instance:
         """What is left of the episode as an instance of its own: pending users, present channels, time left."""
         return self.instance.remaining(
-            self.pending_users, self._upload_ns, int(self._state[RESIDENT]), int(self._state[ELAPSED])
+            self.pending_users, self._upload_ns[0], int(self._state[0, RESIDENT]), int(self._state[0, ELAPSED])
         )
+
+    @property
+    def n_users(self) -> int:
+        """Users K of the present episode."""
+        return int(self._n_users[0])
 
     @property
     def n_batches(self) -> int:
         """Batches run so far."""
-        return int(self._state[N_BATCHES])
+        return int(self._state[0, N_BATCHES])
 
     @property
     def elapsed_seconds(self) -> float:
         """Seconds of the episode that have passed."""
-        return int(self._state[ELAPSED]) / NS_PER_SECOND
+        return int(self._state[0, ELAPSED]) / NS_PER_SECOND

@@ -52,7 +52,7 @@ RESNET_PROFILES = (
     resnet_profile("resnet34", 90e-6, 2.8e-3),
     resnet_profile("resnet50", 100e-6, 4.0e-3),
 )
-"""Not published; chosen so that loading is 88.9 % of loading plus compute at batch 32 (figure 1 of the paper: 88.94 %)."""
+"""Not published; chosen so that loading is 88.9 % of loading plus compute at batch 32 (figure 1 says 88.94 %)."""
 
 
 @dataclass(frozen=True)

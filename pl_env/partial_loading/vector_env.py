@@ -13,9 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pl_env.partial_loading import dynamics
 from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, LOAD, N_SERVED, UPLOAD
-from pl_env.partial_loading.env import PartialLoadingEnv, as_scenario, observation_shapes, observation_space
+from pl_env.partial_loading.env import (
+    PartialLoadingEnv,
+    as_scenario,
+    observation_shapes,
+    observation_space,
+    stacked_tables,
+)
 from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of
 from pl_env.times import NS_PER_SECOND, nanoseconds
 
@@ -28,10 +33,10 @@ _step_many: Callable[..., None] = dynamics.step_many
 class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
     """`PartialLoadingEnv`, many at once in one compiled call; each equals a single environment bit for bit.
 
-    ``gym.make_vec("PartialLoading-v0", num_envs=1024)`` makes it. Sub-environment i is seeded seed + i. Observations are
-    those of the single environment with a leading axis of environments; ``infos`` holds arrays with the keys of the
-    single environment's info, and for each a bool array under ``_key`` that says for whom it holds. The action mask is
-    int8 (N, I · b_cap).
+    ``gym.make_vec("PartialLoading-v0", num_envs=1024)`` makes it. Sub-environment i is seeded seed + i. Observations
+    are those of the single environment with a leading axis of environments; ``infos`` holds arrays with the keys of
+    the single environment's info, and for each a bool array under ``_key`` that says for whom it holds. The action
+    mask is int8 (N, I · b_cap).
 
     Illegal actions end the episode, as in the single environment; they are never raised. To play given instances, or to
     render, use the single environment.
@@ -72,7 +77,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = PartialLoadingEnv.metadata | {"autoreset_mode": self.autoreset_mode, "render_modes": []}
-        self.single_observation_space = observation_space(scenario)  # type: ignore[assignment]
+        self.single_observation_space = observation_space(scenario)
         self.single_action_space = PartialLoadingEnv(scenario).action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -87,7 +92,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self._observations = {
             key: np.zeros((n, *shape), dtype=np.float32) for key, shape in observation_shapes(scenario).items()
         }
-        self._mask = np.ones((n, n_models, cap), dtype=np.int8)
+        self._mask = np.ones((n, n_models * cap), dtype=np.int8)
         self._n_users = np.full(n, k, dtype=np.int64)
         self._first_user = np.zeros((n, n_models + 1), dtype=np.int64)
         self._next_user = np.zeros((n, n_models), dtype=np.int64)
@@ -97,10 +102,11 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self._history = np.zeros((n, 1, dynamics.HISTORY_COLUMNS), dtype=np.int64)
         self._mean_snr = np.zeros((n if self._redraws else 1, k))
         self._uniforms = np.zeros((n, k if self._redraws else 0))
+        self._upload_ns = np.zeros((1, k), dtype=np.int64)  # scratch
+        self._served_users = np.zeros((n, 0), dtype=np.int64)  # no schedule is kept
         self._any_legal = np.zeros(n, dtype=np.bool_)
         self._accepted = np.zeros(n, dtype=np.bool_)
         self._done = np.zeros(n, dtype=np.bool_)
-        self._sizes = np.arange(cap) + 1
         self._stack_tables()
 
     def _stack_tables(self) -> None:
@@ -111,18 +117,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         else:
             table, copies = scenario.draw_table(np.random.default_rng(0)), self.num_envs
         self._tables = tuple(
-            np.zeros((copies, *array.shape), dtype=array.dtype)
-            for array in (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch)
+            np.repeat(array, copies, axis=0) for array in stacked_tables(table, self._deadline_ns, scenario)
         )
-        self._has_block = np.zeros((copies, scenario.n_models, scenario.most_blocks), dtype=np.bool_)
-        self._set_table(0, table)
-
-    def _set_table(self, n: int, table: ServingTable) -> None:
-        arrays = (table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, table.max_batch)
-        for stacked, array in zip(self._tables, arrays, strict=True):
-            stacked[n] = array
-        self._has_block[n] = False
-        self._has_block[n, :, : table.n_blocks] = table.has_block
+        self._unloaded_ns = np.zeros(self._mask.shape, dtype=self._tables[4].dtype)
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -170,32 +167,54 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         """Draw and begin the episodes of some environments."""
         scenario = self.scenario
         uniforms = np.empty((len(which), 3 * scenario.most_users))
-        for row, i in enumerate(which.tolist()):
-            rng = self._generators[i]
-            if scenario.resample_library:
-                self._set_table(i, scenario.draw_table(rng))
-            n_users = scenario.draw_n_users(rng)
-            self._n_users[i] = n_users
-            rng.random(out=uniforms[row, : 3 * n_users])
-        _reset_many(
+        if scenario.resample_library or isinstance(scenario.n_users, tuple):
+            for i, row in zip(which.tolist(), uniforms, strict=True):
+                self._draw_sizes(i)
+                self._generators[i].random(out=row[: 3 * self._n_users[i]])
+        else:
+            for i, row in zip(which.tolist(), uniforms, strict=True):
+                self._generators[i].random(out=row)
+        requested_model = np.empty((len(which), scenario.most_users), dtype=np.int64)
+        upload_ns = np.empty_like(requested_model)
+        dynamics.draw_many(
             which,
             self._n_users,
             uniforms,
             scenario.request_cumulative,
             *scenario.radio,
-            *self._tables,
-            self._has_block,
+            requested_model,
+            self._mean_snr,
+            upload_ns,
+        )
+        _reset_many(
+            which,
+            -1,
+            self._n_users,
+            requested_model,
+            upload_ns,
+            *self._tables[1:],
             self._deadline_ns,
             self._first_user,
             self._next_user,
             self._users,
             self._sorted_upload,
             self._state,
-            self._mean_snr,
             self._any_legal,
+            self._unloaded_ns,
             *self._observations.values(),
             self._mask,
         )
+
+    def _draw_sizes(self, n: int) -> None:
+        """Draw what is fixed in most scenarios: the library, and the number of users."""
+        rng = self._generators[n]
+        if self.scenario.resample_library:
+            table = self.scenario.draw_table(rng)
+            for stacked, array in zip(
+                self._tables, stacked_tables(table, self._deadline_ns, self.scenario), strict=True
+            ):
+                stacked[n] = array[0]
+        self._n_users[n] = self.scenario.draw_n_users(rng)
 
     def step(
         self, actions: ArrayLike
@@ -242,10 +261,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             actions,
             skip,
             self._n_users,
-            self._uniforms,
-            self.scenario.unit_upload_ns,
             *self._tables,
-            self._has_block,
             self._deadline_ns,
             self._first_user,
             self._next_user,
@@ -253,18 +269,24 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             self._sorted_upload,
             self._state,
             self._history,
+            self._served_users,
+            self._served_users,
+            self._uniforms,
             self._mean_snr,
+            self.scenario.unit_upload_ns,
+            self._upload_ns,
             self._accepted,
             self._any_legal,
+            self._unloaded_ns,
             *self._observations.values(),
             self._mask,
         )
-        sizes = actions % len(self._sizes) + 1
+        sizes = actions % self.scenario.max_batch_size + 1
         return np.where(self._accepted & ~skip, sizes / self._n_users, 0.0)
 
     def _draw_channels(self, actions: NDArray[np.int64], skip: NDArray[np.bool_]) -> None:
         """Uniform numbers for those whose action is legal, as a refused action draws nothing."""
-        flat = self._mask.reshape(self.num_envs, -1)
+        flat = self._mask
         in_range = (actions >= 0) & (actions < flat.shape[1])
         legal = in_range & ~skip & self._any_legal
         legal &= flat[np.arange(self.num_envs), np.where(in_range, actions, 0)] == 1
@@ -273,7 +295,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
-        return self._mask.reshape(self.num_envs, -1).astype(np.bool_)
+        return self._mask.astype(np.bool_)
 
     # ------------------------------------------------------------ what is returned
 
@@ -284,7 +306,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
 
     def _infos(self, present: NDArray[np.bool_], stepped: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos as Gymnasium batches those of single environments: values, and under ``_key`` for whom they hold."""
-        mask = self._mask.reshape(self.num_envs, -1)
+        mask = self._mask
         everybody = bool(present.all())
         infos: dict[str, Any] = {
             "action_mask": mask.copy() if self.copy and everybody else mask if everybody else mask * present[:, None],

@@ -1,0 +1,149 @@
+"""The vector environment against Gymnasium's SyncVectorEnv of single environments."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+import pl_env
+from pl_env import PartialLoadingEnv, PartialLoadingVectorEnv
+
+PRESETS = {
+    "bls": {},
+    "general-hard": {},
+    "fading": {"n_users": 30},
+    "tiny": {},
+    "tiny fading": {"scenario": "tiny", "fading": "batch"},
+    "users range": {"scenario": "bls", "n_users": (5, 40)},
+    "libraries": {"scenario": "bls", "n_models": 6, "resample_library": True},
+    "long deadline": {"scenario": "bls", "deadline": 1.5, "n_models": 5},
+}
+
+
+def pair(name: str, mode: AutoresetMode, n: int = 7) -> tuple[PartialLoadingVectorEnv, SyncVectorEnv]:
+    arguments = {"scenario": name} | PRESETS[name]
+    single = [lambda: PartialLoadingEnv(**arguments)] * n
+    return PartialLoadingVectorEnv(n, autoreset_mode=mode, **arguments), SyncVectorEnv(single, autoreset_mode=mode)
+
+
+def assert_same(ours, theirs, path=""):
+    """Equal to the bit, keys and dtypes included."""
+    if isinstance(theirs, dict):
+        assert set(ours) == set(theirs), path
+        for key in theirs:
+            assert_same(ours[key], theirs[key], f"{path}.{key}")
+    elif isinstance(theirs, np.ndarray) and theirs.dtype == object:
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other, path)
+    elif theirs is None:
+        assert ours is None, path
+    else:
+        assert ours.dtype == theirs.dtype, path
+        np.testing.assert_array_equal(ours, theirs, err_msg=path)
+
+
+def choose(rng: np.random.Generator, masks: np.ndarray, illegal: float) -> np.ndarray:
+    actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in masks])
+    wild = rng.random(len(actions)) < illegal
+    return np.where(wild, rng.integers(masks.shape[1], size=len(actions)), actions)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_equals_single_environments_to_the_bit(name, mode):
+    """400 steps of 7 environments with illegal actions among them, for every preset and every autoreset mode."""
+    ours, theirs = pair(name, mode)
+    rng = np.random.default_rng(0)
+    assert ours.single_observation_space == theirs.single_observation_space
+    assert ours.observation_space == theirs.observation_space
+    assert ours.action_space == theirs.action_space
+    result, expected = ours.reset(seed=3), theirs.reset(seed=3)
+    assert_same(list(result)[0], expected[0])
+    assert_same(result[1], expected[1])
+    ended = 0
+    for _ in range(400):
+        actions = choose(rng, ours.action_masks(), illegal=0.02)
+        result, expected = ours.step(actions), theirs.step(actions)
+        for part, other in zip(result, expected, strict=True):
+            assert_same(part, other)
+        ended += int(result[2].sum())
+        if mode == AutoresetMode.DISABLED and result[2].any():
+            result, expected = (env.reset(options={"reset_mask": result[2].copy()}) for env in (ours, theirs))
+            assert_same(result[0], expected[0])
+            assert_same(result[1], expected[1])
+    assert ended > 20
+
+
+def test_make_vec_makes_it():
+    env = gym.make_vec("PartialLoading-v0", num_envs=3, n_users=20)
+    assert isinstance(env.unwrapped, PartialLoadingVectorEnv)
+    assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    _, infos = env.reset(seed=0)
+    assert infos["action_mask"].shape == (3, 400)
+    sync = gym.make_vec("PartialLoading-v0", num_envs=3, vectorization_mode="sync", n_users=20)
+    assert_same(env.reset(seed=5)[0], sync.reset(seed=5)[0])
+
+
+def test_copies_stay_and_the_arrays_themselves_do_not():
+    for copy in (True, False):
+        env = PartialLoadingVectorEnv(4, "bls", copy=copy)
+        first, infos = env.reset(seed=0)
+        before = {key: value.copy() for key, value in first.items()}
+        second, *_ = env.step([int(np.flatnonzero(mask)[0]) for mask in infos["action_mask"]])
+        assert (second["batch_time"] is first["batch_time"]) is not copy
+        assert np.array_equal(first["budget"], before["budget"]) is copy
+
+
+def test_seeds_one_by_one_and_what_goes_on_without():
+    env = PartialLoadingVectorEnv(3, "bls")
+    together, _ = env.reset(seed=10)
+    one_by_one, _ = env.reset(seed=[10, 11, 12])
+    assert_same(one_by_one, together)
+    following, _ = env.reset()
+    assert not np.array_equal(following["upload_time"], together["upload_time"])
+    env.reset(seed=10)
+    repeated, _ = env.reset()
+    assert_same(repeated, following)
+
+
+def test_masks_are_those_of_the_infos():
+    env = PartialLoadingVectorEnv(5, "tiny")
+    _, infos = env.reset(seed=0)
+    assert env.action_masks().dtype == np.bool_
+    np.testing.assert_array_equal(env.action_masks(), infos["action_mask"] == 1)
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda env: env.step([0, 0, 0]), "actions is .* it must be integers of shape \\(2,\\)"),
+        (lambda env: env.step([0.5, 0.5]), "it must be integers of shape"),
+        (lambda env: env.reset(seed=[1]), "len\\(seed\\) is 1; it must be 2"),
+        (lambda env: env.reset(options={"reset_mask": np.array([True])}), "a bool array of shape \\(2,\\)"),
+        (lambda env: env.reset(options={"instance": 3}), "only a reset_mask"),
+        (lambda env: PartialLoadingVectorEnv(0), "num_envs is 0"),
+        (lambda env: PartialLoadingVectorEnv(2, invalid_action="raise"), "invalid_action is 'raise'"),
+        (lambda env: PartialLoadingVectorEnv(2, render_mode="human"), "the single environment renders"),
+    ],
+)
+def test_mistakes_give_one_clear_sentence(act, message):
+    env = PartialLoadingVectorEnv(2, "tiny")
+    env.reset(seed=0)
+    with pytest.raises(pl_env.InvalidValue, match=message):
+        act(env)
+
+
+def test_order_of_calls():
+    env = PartialLoadingVectorEnv(2, "tiny", autoreset_mode=AutoresetMode.DISABLED)
+    with pytest.raises(pl_env.InvalidValue, match="called after reset"):
+        env.step([0, 0])
+    with pytest.raises(pl_env.InvalidValue, match="all True at the first reset"):
+        env.reset(options={"reset_mask": np.array([True, False])})
+    env.reset(seed=0)
+
+    while not env._done.any():
+        env.step([int(np.flatnonzero(mask)[0]) for mask in env.action_masks()])
+    with pytest.raises(pl_env.InvalidValue, match="followed by a reset of what has ended"):
+        env.step([0, 0])
