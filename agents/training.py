@@ -12,17 +12,16 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import VecMonitor
 from torch import Tensor
 from tqdm import tqdm
 
 from agents.agent import Agent
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.network import NetworkConfig, SchedulingPolicy
+from agents.sb3_vec_env import PartialLoadingVecEnv
 from pl_env.errors import FileFormatError, InvalidValue
-from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.ranges import require_integer, require_one_of, require_real
 
@@ -139,7 +138,7 @@ def train(
 def _make_model(scenario: Scenario, config: TrainingConfig, out: Path, done: int) -> MaskablePPO:
     torch.set_num_threads(config.threads)
     set_random_seed(config.seed)
-    environments = DummyVecEnv([lambda: Monitor(PartialLoadingEnv(scenario))] * config.n_envs)
+    environments = VecMonitor(PartialLoadingVecEnv(config.n_envs, scenario))
     # After a resume the environments begin anew, with seeds that no earlier part of the run has used.
     environments.seed((config.seed + done) % 2**32)
     return MaskablePPO(
