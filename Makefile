@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 CODE := pl_env baselines agents experiments tests benchmarks train.py
 RUN ?= runs/bls
 
-.PHONY: help install train test test-slow bench lint type format clean
+.PHONY: help install train reproduce test test-slow bench lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -20,6 +20,9 @@ install: $(INSTALLED)  ## install the package and its tools into .venv, at the v
 
 train: install  ## train an agent in the paper's default setting and evaluate it (goes on after a kill)
 	$(BIN)/python train.py --out $(RUN) $(if $(wildcard $(RUN)/checkpoint*),--resume)
+
+reproduce: install  ## compute the paper's figures and docs/reproduction.md (goes on after a kill); QUICK=1 takes a minute
+	$(BIN)/python -m experiments reproduce $(if $(QUICK),--quick)
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest

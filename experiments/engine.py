@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -31,6 +32,8 @@ def run(
         title: Title of the bar.
     """
     require_integer("workers", workers, 0)
+    if not points:
+        return []
     unique = {point.key: point for point in points}
     kept = {key: load(point, cache) for key, point in unique.items()}
     missing = [point for key, point in unique.items() if kept[key] is None]
@@ -62,6 +65,8 @@ def _computed(points: Sequence[Point], cache: Path, workers: int) -> Iterator[Po
 
 
 def _compute_and_keep(point: Point, cache: Path) -> None:
+    if replace(point).key != point.key:  # the copy computes its key from the source as it is now
+        raise PlEnvError("the source code changed during the run; start it again")
     point.compute().save(cache)
 
 

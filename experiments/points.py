@@ -1,14 +1,14 @@
 """A point of a figure: one scenario, the curves that are computed on it, and the file that keeps the result.
 
-All curves of a point see the same instances. Instance n of a point depends on the scenario, the seed and n alone, so two
-points that differ in the bandwidth only have the same users in the same places.
+All curves of a point see the same instances. Instance n of a point depends on the scenario, the seed and n alone, so
+two points that differ in the bandwidth only have the same users in the same places.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,7 @@ class Curve:
     def solve(self, instance: pl_env.Instance) -> pl_env.Schedule:
         """The curve's schedule for an instance."""
         options = dict.fromkeys(self.options, True)
-        return baselines.solve(
-            instance, self.solver, equal_bandwidth_channels=self.equal_bandwidth_channels, **options
-        )
+        return baselines.solve(instance, self.solver, equal_bandwidth_channels=self.equal_bandwidth_channels, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the curve's numbers, as JSON types."""
@@ -130,6 +128,11 @@ class Result:
     def row(self, label: str) -> int:
         """Row of a curve."""
         return [curve.label for curve in self.point.curves].index(label)
+
+    def first(self, realisations: int) -> Result:
+        """The result of fewer realisations, the first of these."""
+        fewer = replace(self.point, realisations=realisations)
+        return Result(fewer, self.served_ratio[:, :realisations], self.seconds[:, :realisations])
 
     def save(self, folder: Path) -> None:
         """Keep the result in its file, whole or not at all."""

@@ -156,24 +156,25 @@ def build_library(
     require_real("theta_spread", theta_spread, 0, 1)
     spread = min(theta_spread, 1 - theta, theta)
     theta_of_model = rng.uniform(theta - spread, theta + spread, size=n_models)
-    tables = [layer_table(backbone) for backbone in backbones]
-    backbone_start = np.cumsum([0, *(len(table) for table in tables)])
+    bytes_of_layers = [
+        np.array([layer.bytes for layer in layer_table(backbone)], dtype=np.int64) for backbone in backbones
+    ]
+    backbone_start = np.cumsum([0, *map(len, bytes_of_layers)])
     n_backbone_layers = int(backbone_start[-1])
     has_backbone_layer = np.zeros((n_models, n_backbone_layers), dtype=np.bool_)
     private_bytes = np.zeros(n_models, dtype=np.int64)
     for model in range(n_models):
         kind = model % len(backbones)
-        layer_bytes = np.array([layer.bytes for layer in tables[kind]], dtype=np.int64)
+        layer_bytes = bytes_of_layers[kind]
         n_shareable = len(layer_bytes) - 1
         n_shared = min(round(float(theta_of_model[model]) * len(layer_bytes)), n_shareable)
         shared = np.arange(n_shared) if sharing == "bls" else rng.permutation(n_shareable)[:n_shared]
         has_backbone_layer[model, backbone_start[kind] + shared] = True
         private_bytes[model] = layer_bytes.sum() - layer_bytes[shared].sum()
-    backbone_bytes = np.array([layer.bytes for table in tables for layer in table], dtype=np.int64)
     architectures = tuple(backbones[model % len(backbones)] for model in range(n_models))
     return ModelLibrary(
         np.hstack([has_backbone_layer, np.eye(n_models, dtype=np.bool_)]),
-        np.concatenate([backbone_bytes, private_bytes]),
+        np.concatenate([*bytes_of_layers, private_bytes]),
         architectures,
         tuple(f"{architecture}-{model}" for model, architecture in enumerate(architectures)),
     ).compact()

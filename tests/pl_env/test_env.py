@@ -108,7 +108,7 @@ def test_nothing_works_before_the_first_reset():
     env = pl_env.PartialLoadingEnv("tiny", invalid_action="raise")
     with pytest.raises(gym.error.ResetNeeded):
         env.step(0)
-    with pytest.raises(gym.error.ResetNeeded, match="before calling env.reset"):
+    with pytest.raises(gym.error.ResetNeeded, match=r"before calling env\.reset"):
         env.instance  # noqa: B018
 
 

@@ -60,7 +60,7 @@ def test_equals_single_environments_to_the_bit(name, mode):
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     result, expected = ours.reset(seed=3), theirs.reset(seed=3)
-    assert_same(list(result)[0], expected[0])
+    assert_same(result[0], expected[0])
     assert_same(result[1], expected[1])
     ended = 0
     for _ in range(400):

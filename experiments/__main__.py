@@ -1,0 +1,88 @@
+"""The paper's evaluation from the command line: ``python -m experiments reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tyro
+
+import experiments.figures
+from experiments.points import code_version
+from experiments.report import write
+from experiments.reproduction import compute
+from pl_env.errors import PlEnvError
+from pl_env.ranges import require_integer
+
+app = tyro.extras.SubcommandApp()
+
+FULL, QUICK = 1000, 40
+"""Channel realisations a point: as in the paper, and in a minute."""
+
+
+@app.command
+def reproduce(
+    figures: tuple[str, ...] = (),
+    quick: bool = False,
+    realisations: int | None = None,
+    seed: int = 0,
+    workers: int = 0,
+    cache: Path = Path("runs/reproduction-cache"),
+    out: Path | None = None,
+) -> None:
+    """Compute the paper's figures, and set its numbers beside ours.
+
+    Args:
+        figures: Names of figures; all unless given.
+        quick: A few realisations a point in place of the paper's 1,000: about a minute.
+        realisations: Channel realisations a point.
+        seed: Seed of the instances.
+        workers: Processes; 0 for one per core.
+        cache: Folder that keeps finished points; an interrupted run goes on from it.
+        out: Folder of the report. Only a complete run goes to docs unless told otherwise; others go to runs.
+    """
+    chosen = experiments.figures.figures(figures)
+    n = realisations if realisations is not None else QUICK if quick else FULL
+    require_integer("realisations", n, 1)
+    require_integer("seed", seed, 0)
+    require_integer("workers", workers, 0)
+    complete = not figures and n == FULL and seed == 0
+    if out is None:
+        out = Path("docs" if complete else "runs/reproduction-quick" if quick else "runs/reproduction")
+    if complete:
+        command = "make reproduce"
+    else:
+        command = "python -m experiments reproduce" + (f" --figures {' '.join(figures)}" if figures else "")
+        command += f" --realisations {n} --seed {seed}"
+    findings = compute(chosen, n, seed, cache, workers, command)
+    print(f"written: {write(findings, out)}")
+
+
+@app.command
+def list_figures() -> None:
+    """List the figures by name."""
+    for figure in experiments.figures.figures():
+        print(f"{figure.name:6s} {figure.title}")
+
+
+@app.command
+def version() -> None:
+    """Print the hash of the code that decides the numbers."""
+    print(code_version())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; a user's mistake prints one sentence and gives 1."""
+    try:
+        app.cli(args=arguments, prog="python -m experiments")
+    except PlEnvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
