@@ -117,12 +117,11 @@ def single(env) -> Run:
 
 
 def vector(env) -> Run:
-    """Random steps of a vector environment in autoreset mode NEXT_STEP; a reset takes its turn and counts as no step."""
+    """Random steps of a vector environment in autoreset mode NEXT_STEP; the turns that resets take count as no steps."""
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
     n_envs, n_actions = env.num_envs, int(env.single_action_space.n)
     has_mask = "action_mask" in info
-    # Gymnasium's own batching gathers the masks of single environments in an array of objects or of int8.
     latest = [info]
 
     def run(rounds: int) -> float:
@@ -147,7 +146,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     widths = [max(len(row[c]) for row in cells) for c in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
-        aligned = [f"{cell:<{w}}" if c == 0 else f"{cell:>{w}}" for c, (cell, w) in enumerate(zip(row, widths))]  # noqa: B905
+        aligned = [
+            cell.rjust(width) if c else cell.ljust(width)
+            for c, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         return "| " + " | ".join(aligned) + " |"
 
     print(line(cells[0]))

@@ -67,13 +67,13 @@ def jumanji(name: str) -> Run:
 
 def job_shop_lib() -> Run:
     """job_shop_lib's environment on new instances of 10 jobs and 5 machines; its legal actions come as a list."""
-    from job_shop_lib.dispatching.feature_observers import FeatureObserverConfig, FeatureObserverType
+    from job_shop_lib.dispatching.feature_observers import FeatureObserverType
     from job_shop_lib.generation import GeneralInstanceGenerator
     from job_shop_lib.reinforcement_learning import MultiJobShopGraphEnv
 
     env = MultiJobShopGraphEnv(
         instance_generator=GeneralInstanceGenerator(num_jobs=10, num_machines=5, seed=0),
-        feature_observer_configs=[FeatureObserverConfig(FeatureObserverType.IS_READY)],
+        feature_observer_configs=[FeatureObserverType.IS_READY],
     )
     rng = np.random.default_rng(0)
 

@@ -82,9 +82,6 @@ def legal_actions(mask: NDArray[np.int8], uniforms: NDArray[np.float64]) -> NDAr
     """
     actions = np.empty(len(mask), dtype=np.int64)
     whole = mask.shape[1] // 8 * 8
-    if whole == mask.shape[1]:
-        words = mask.view(np.uint64)
-    else:
-        words = np.ascontiguousarray(mask[:, :whole]).view(np.uint64)
-    _legal_actions(words, mask[:, whole:], uniforms, actions)
+    cells = mask if whole == mask.shape[1] else np.ascontiguousarray(mask[:, :whole])
+    _legal_actions(cells.view(np.uint64), mask[:, whole:], uniforms, actions)
     return actions

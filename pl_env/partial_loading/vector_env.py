@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from pl_env.partial_loading import dynamics
-from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, LOAD, N_SERVED, UPLOAD
+from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, LOAD, N_BATCHES, N_SERVED, UPLOAD
 from pl_env.partial_loading.env import (
     PartialLoadingEnv,
     as_scenario,
@@ -36,7 +36,8 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
     ``gym.make_vec("PartialLoading-v0", num_envs=1024)`` makes it. Sub-environment i is seeded seed + i. Observations
     are those of the single environment with a leading axis of environments; ``infos`` holds arrays with the keys of
     the single environment's info, and for each a bool array under ``_key`` that says for whom it holds. The action
-    mask is int8 (N, I · b_cap).
+    mask is int8 (N, I · b_cap). Where episodes end, ``infos["episode"]`` holds their returns ``r`` and lengths ``l``
+    in steps, and ``infos["_episode"]`` whose they are, as Gymnasium's ``RecordEpisodeStatistics`` reports them.
 
     Illegal actions end the episode, as in the single environment; they are never raised. To play given instances, or to
     render, use the single environment.
@@ -244,9 +245,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         stepped = ~resetting
         if resetting.any():
             self._start(np.flatnonzero(resetting))
-        final: dict[str, Any] = {}
+        final = self._episode_statistics(terminations) if terminations.any() else {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP and terminations.any():
-            final = self._final(terminations)
+            final |= self._final(terminations)
             stepped = ~terminations
             self._start(np.flatnonzero(terminations))
         self._done = terminations
@@ -324,6 +325,12 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
                 infos[key] = np.where(ran, self._history[:, 0, column] / NS_PER_SECOND, 0.0)
                 infos[f"_{key}"] = ran.copy()
         return infos
+
+    def _episode_statistics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
+        """Return (served users / K) and length of the episodes that have just ended, zeros for the others."""
+        returns = np.where(ended, self._state[:, N_SERVED] / self._n_users, 0.0)
+        lengths = np.where(ended, self._state[:, N_BATCHES] + ~self._accepted, 0)
+        return {"episode": {"r": returns, "l": lengths}, "_episode": ended.copy()}
 
     def _final(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         """Last observations and infos of the episodes that have just ended, as copies."""

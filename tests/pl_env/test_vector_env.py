@@ -66,6 +66,8 @@ def test_equals_single_environments_to_the_bit(name, mode):
     for _ in range(400):
         actions = choose(rng, ours.action_masks(), illegal=0.02)
         result, expected = ours.step(actions), theirs.step(actions)
+        for key in ("episode", "_episode"):  # its own statistics, tested below
+            result[4].pop(key, None)
         for part, other in zip(result, expected, strict=True):
             assert_same(part, other)
         ended += int(result[2].sum())
@@ -74,6 +76,26 @@ def test_equals_single_environments_to_the_bit(name, mode):
             assert_same(result[0], expected[0])
             assert_same(result[1], expected[1])
     assert ended > 20
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_episode_statistics_are_those_of_gymnasiums_wrapper(mode):
+    ours, theirs = pair("users range", mode)
+    theirs = gym.wrappers.vector.RecordEpisodeStatistics(theirs)
+    rng = np.random.default_rng(1)
+    ours.reset(seed=3), theirs.reset(seed=3)
+    seen = 0
+    for _ in range(200):
+        actions = choose(rng, ours.action_masks(), illegal=0.02)
+        *_, terminations, _, infos = ours.step(actions)
+        *_, expected = theirs.step(actions)
+        assert ("episode" in infos) == bool(terminations.any())
+        if terminations.any():
+            seen += int(terminations.sum())
+            np.testing.assert_array_equal(infos["_episode"], expected["_episode"])
+            np.testing.assert_array_equal(infos["episode"]["l"], expected["episode"]["l"])
+            np.testing.assert_allclose(infos["episode"]["r"], expected["episode"]["r"], rtol=0, atol=1e-6)
+    assert seen > 10
 
 
 def test_make_vec_makes_it():
