@@ -63,9 +63,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 def _draw_gantt(figure: Figure, schedule: Schedule, instance: Instance, title: str | None) -> None:
     lanes, volume = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _draw_lanes(lanes, schedule)
-    _draw_bytes(volume, schedule, instance)
     deadline_ms = instance.deadline_ns / _NS_PER_MS
+    _draw_lanes(lanes, schedule, deadline_ms)
+    _draw_bytes(volume, schedule, instance)
     for axes in (lanes, volume):
         axes.axvline(deadline_ms, color="black", linestyle="--", linewidth=1.2)
     volume.set_xlim(0, max(deadline_ms, 1e-3) * 1.03)
@@ -73,9 +73,11 @@ def _draw_gantt(figure: Figure, schedule: Schedule, instance: Instance, title: s
     lanes.set_title(str(schedule) if title is None else title, fontsize=10)
 
 
-def _draw_lanes(axes: Axes, schedule: Schedule) -> None:
-    """One lane per phase; the model's number above each batch, staggered so that neighbours stay legible."""
-    for row_number, row in enumerate(schedule.history):
+def _draw_lanes(axes: Axes, schedule: Schedule, deadline_ms: float) -> None:
+    """One lane per phase, and above each batch its model and size where there is room for it."""
+    label_width = 0.036 * deadline_ms
+    free_from = [-label_width] * 4  # where the last label of each row of labels ends
+    for row in schedule.history:
         start = (row[FINISH] - row[UPLOAD] - row[LOAD] - row[COMPUTE]) / _NS_PER_MS
         middle = (start + row[FINISH] / _NS_PER_MS) / 2
         for lane, (_, column, colour) in enumerate(_PHASES):
@@ -83,10 +85,13 @@ def _draw_lanes(axes: Axes, schedule: Schedule) -> None:
             axes.barh(-lane, duration, left=start, height=0.7, color=colour)
             start += duration
         axes.axvline(row[FINISH] / _NS_PER_MS, color="0.9", linewidth=0.8, zorder=0)
-        label = f"m{row[MODEL]}\n×{row[SIZE]}"
-        axes.text(middle, 0.5 + 0.62 * (row_number % 2), label, ha="center", va="bottom", fontsize=7)
+        level = next((level for level, end in enumerate(free_from) if end <= middle - label_width / 2), None)
+        if level is not None:
+            free_from[level] = middle + label_width / 2
+            label = f"m{row[MODEL]}\n×{row[SIZE]}"
+            axes.text(middle, 0.45 + 0.62 * level, label, ha="center", va="bottom", fontsize=7)
     axes.set_yticks([-lane for lane in range(len(_PHASES))], [name for name, _, _ in _PHASES])
-    axes.set_ylim(-2.6, 2.0)
+    axes.set_ylim(-2.6, 3.0)
 
 
 def _draw_bytes(axes: Axes, schedule: Schedule, instance: Instance) -> None:
