@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CODE := pl_env baselines agents experiments tests benchmarks train.py
 RUN ?= runs/bls
+PEERS := .venv-peers
 
-.PHONY: help install train reproduce test test-slow bench lint type format clean
+.PHONY: help install train reproduce test test-slow bench peers scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -33,6 +34,15 @@ test-slow: install  ## run the tests that take minutes: the paper's levels, a fu
 bench: install  ## measure speed
 	$(BIN)/python -m pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=min,median,mean,rounds --benchmark-sort=name
 
+peers:  ## measure this environment beside its peers, which get a virtual environment of their own
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[peers]'
+	$(PEERS)/bin/python -W ignore -m benchmarks.peers
+
+scaling: install  ## measure growth, memory, distance from the physical limit, and the parts of a step
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.kernels
+
 lint: install  ## check style
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -45,4 +55,4 @@ format: install  ## reformat
 	$(BIN)/ruff format $(CODE)
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -117,7 +117,7 @@ def single(env) -> Run:
 
 
 def vector(env) -> Run:
-    """Random steps of a vector environment in autoreset mode NEXT_STEP; the turns that resets take count as no steps."""
+    """Random steps of a vector environment in autoreset mode NEXT_STEP; a turn that a reset takes counts as no step."""
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
     n_envs, n_actions = env.num_envs, int(env.single_action_space.n)

@@ -1,9 +1,9 @@
 """This environment beside its peers, in one run on one core: ``make peers``.
 
 The same loop for all: random actions drawn inside the loop, legal ones where the peer has masks, resets included, the
-median of five repetitions of half a second each; the repetitions of all peers take turns. jumanji is measured at its
-best: some hundred steps of 1,024 environments in one jitted scan, actions drawn from the mask inside it, so that Python
-plays no part. Peers come with the extra ``peers``; one that cannot be used is named and left out.
+median of five repetitions of half a second each; the repetitions of all peers take turns. jumanji is measured in the
+way that suits it: some hundred steps of 1,024 environments in one jitted scan, actions drawn from the mask inside it,
+so that Python plays no part. Peers come with the extra ``peers``; one that cannot be used is named and left out.
 """
 
 from __future__ import annotations

@@ -8,28 +8,16 @@ import pytest
 
 import baselines
 import pl_env
-from pl_env.compiling import compiled
+from benchmarks.sampling import legal_action, legal_actions
 
 STEPS = 5_000
-
-
-@compiled
-def _legal_action(mask, uniform):
-    """A legal action, uniformly; ``Discrete.sample(mask)`` would take longer than the step itself."""
-    left = int(uniform * mask.sum())
-    for action in range(len(mask)):
-        if mask[action]:
-            if left == 0:
-                return action
-            left -= 1
-    return 0
 
 
 def _random_steps(env: gymnasium.Env) -> int:
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
     for _ in range(STEPS):
-        _, _, terminated, _, info = env.step(_legal_action(info["action_mask"], rng.random()))
+        _, _, terminated, _, info = env.step(legal_action(info["action_mask"], rng.random()))
         if terminated:
             _, info = env.reset()
     return STEPS
@@ -43,6 +31,26 @@ def test_environment_5000_steps(benchmark, name):
     benchmark.pedantic(_random_steps, args=(env,), rounds=9)
     benchmark.extra_info["steps_per_second"] = round(STEPS / benchmark.stats.stats.median)
     print(f"\n{name}: {benchmark.extra_info['steps_per_second']:,} steps/s (median)")
+
+
+@pytest.mark.parametrize("n_envs", [64, 1024])
+def test_vector_environment_100_calls(benchmark, n_envs):
+    """Random legal actions through ``gym.make_vec``, resets included; a turn that a reset takes counts as no step."""
+    env = gymnasium.make_vec("PartialLoading-v0", num_envs=n_envs, copy=False)
+    rng = np.random.default_rng(0)
+    latest = [env.reset(seed=0)[1]["action_mask"]]
+    ended = []
+
+    def calls() -> None:
+        for _ in range(100):
+            _, _, terminated, _, info = env.step(legal_actions(latest[0], rng.random(n_envs)))
+            latest[0] = info["action_mask"]
+            ended.append(np.count_nonzero(terminated))
+
+    benchmark.pedantic(calls, rounds=9, warmup_rounds=1)
+    steps = 100 * (n_envs - np.mean(ended))
+    benchmark.extra_info["steps_per_second"] = round(steps / benchmark.stats.stats.median)
+    print(f"\n{n_envs} environments: {benchmark.extra_info['steps_per_second']:,} steps/s (median)")
 
 
 def _cartpole_steps(env: gymnasium.Env) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from pl_env.partial_loading import dynamics
-from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, LOAD, N_BATCHES, N_SERVED, UPLOAD
+from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, N_BATCHES, N_SERVED, UPLOAD
 from pl_env.partial_loading.env import (
     PartialLoadingEnv,
     as_scenario,
@@ -26,6 +28,7 @@ from pl_env.times import NS_PER_SECOND, nanoseconds
 
 Observations = dict[str, NDArray[np.float32]]
 
+_draw_many: Callable[..., None] = dynamics.draw_many
 _reset_many: Callable[..., None] = dynamics.reset_many
 _step_many: Callable[..., None] = dynamics.step_many
 
@@ -80,7 +83,6 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self.metadata = PartialLoadingEnv.metadata | {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self.single_observation_space = observation_space(scenario)
         self.single_action_space = PartialLoadingEnv(scenario).action_space
-        self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._allocate()
 
@@ -121,6 +123,35 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             np.repeat(array, copies, axis=0) for array in stacked_tables(table, self._deadline_ns, scenario)
         )
         self._unloaded_ns = np.zeros(self._mask.shape, dtype=self._tables[4].dtype)
+        self._gather_arguments()
+
+    def _gather_arguments(self) -> None:
+        """What the kernels take besides what changes from call to call, gathered once: the arrays stay the same."""
+        users = (self._first_user, self._next_user, self._users, self._sorted_upload, self._state)
+        observations = (self._unloaded_ns, *self._observations.values(), self._mask)
+        self._draw_arguments = (self.scenario.request_cumulative, *self.scenario.radio)
+        self._reset_arguments = (*self._tables[1:], self._deadline_ns, *users, self._any_legal, *observations)
+        self._step_arguments = (
+            self._n_users,
+            *self._tables,
+            self._deadline_ns,
+            *users,
+            self._history,
+            self._served_users,
+            self._served_users,
+            self._uniforms,
+            self._mean_snr,
+            self.scenario.unit_upload_ns,
+            self._upload_ns,
+            self._accepted,
+            self._any_legal,
+            *observations,
+        )
+
+    @cached_property
+    def observation_space(self) -> spaces.Space[Any]:  # type: ignore[override]
+        """The space of N observations; made when asked for, as its bounds take more memory than the environments."""
+        return batch_space(self.single_observation_space, self.num_envs)
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -162,7 +193,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         which = np.flatnonzero(mask)
         self._start(which)
         self._done[mask] = False
-        return self._returned_observations(), self._infos(mask, np.zeros(n, dtype=np.bool_))
+        return self._returned_observations(), self._infos(mask.copy(), np.zeros(n, dtype=np.bool_))
 
     def _start(self, which: NDArray[np.int64]) -> None:
         """Draw and begin the episodes of some environments."""
@@ -177,34 +208,8 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
                 self._generators[i].random(out=row)
         requested_model = np.empty((len(which), scenario.most_users), dtype=np.int64)
         upload_ns = np.empty_like(requested_model)
-        dynamics.draw_many(
-            which,
-            self._n_users,
-            uniforms,
-            scenario.request_cumulative,
-            *scenario.radio,
-            requested_model,
-            self._mean_snr,
-            upload_ns,
-        )
-        _reset_many(
-            which,
-            -1,
-            self._n_users,
-            requested_model,
-            upload_ns,
-            *self._tables[1:],
-            self._deadline_ns,
-            self._first_user,
-            self._next_user,
-            self._users,
-            self._sorted_upload,
-            self._state,
-            self._any_legal,
-            self._unloaded_ns,
-            *self._observations.values(),
-            self._mask,
-        )
+        _draw_many(which, self._n_users, uniforms, *self._draw_arguments, requested_model, self._mean_snr, upload_ns)
+        _reset_many(which, -1, self._n_users, requested_model, upload_ns, *self._reset_arguments)
 
     def _draw_sizes(self, n: int) -> None:
         """Draw what is fixed in most scenarios: the library, and the number of users."""
@@ -258,30 +263,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         """Step all environments that are not skipped; their rewards."""
         if self._redraws:
             self._draw_channels(actions, skip)
-        _step_many(
-            actions,
-            skip,
-            self._n_users,
-            *self._tables,
-            self._deadline_ns,
-            self._first_user,
-            self._next_user,
-            self._users,
-            self._sorted_upload,
-            self._state,
-            self._history,
-            self._served_users,
-            self._served_users,
-            self._uniforms,
-            self._mean_snr,
-            self.scenario.unit_upload_ns,
-            self._upload_ns,
-            self._accepted,
-            self._any_legal,
-            self._unloaded_ns,
-            *self._observations.values(),
-            self._mask,
-        )
+        _step_many(actions, skip, *self._step_arguments)
         sizes = actions % self.scenario.max_batch_size + 1
         return np.where(self._accepted & ~skip, sizes / self._n_users, 0.0)
 
@@ -307,23 +289,27 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
 
     def _infos(self, present: NDArray[np.bool_], stepped: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos as Gymnasium batches those of single environments: values, and under ``_key`` for whom they hold."""
-        mask = self._mask
-        everybody = bool(present.all())
+        mask, served, elapsed = self._mask, self._state[:, N_SERVED], self._state[:, ELAPSED] / NS_PER_SECOND
+        if not present.all():
+            mask, served, elapsed = mask * present[:, None], served * present, elapsed * present
+        elif self.copy:
+            mask = mask.copy()
         infos: dict[str, Any] = {
-            "action_mask": mask.copy() if self.copy and everybody else mask if everybody else mask * present[:, None],
-            "_action_mask": present.copy(),
+            "action_mask": mask,
+            "_action_mask": present,
             "invalid_action": stepped & ~self._accepted,
-            "_invalid_action": present.copy(),
-            "served": self._state[:, N_SERVED] * present,
-            "_served": present.copy(),
-            "elapsed_seconds": self._state[:, ELAPSED] / NS_PER_SECOND * present,
-            "_elapsed_seconds": present.copy(),
+            "_invalid_action": present,
+            "served": served.copy(),
+            "_served": present,
+            "elapsed_seconds": elapsed,
+            "_elapsed_seconds": present,
         }
         ran = stepped & self._accepted
         if ran.any():
-            for key, column in (("upload_seconds", UPLOAD), ("load_seconds", LOAD), ("compute_seconds", COMPUTE)):
-                infos[key] = np.where(ran, self._history[:, 0, column] / NS_PER_SECOND, 0.0)
-                infos[f"_{key}"] = ran.copy()
+            seconds = self._history[:, 0, UPLOAD : COMPUTE + 1].T / NS_PER_SECOND * ran
+            for key, values in zip(("upload_seconds", "load_seconds", "compute_seconds"), seconds, strict=True):
+                infos[key] = values
+                infos[f"_{key}"] = ran
         return infos
 
     def _episode_statistics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
@@ -337,7 +323,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         final_obs = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended):
             final_obs[i] = {key: value[i].copy() for key, value in self._observations.items()}
-        infos = self._infos(ended, ended)
+        infos = self._infos(ended.copy(), ended)
         if not infos["action_mask"].flags.owndata:
             infos["action_mask"] = infos["action_mask"].copy()
         return {
