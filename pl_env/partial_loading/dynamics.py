@@ -10,12 +10,14 @@ indices, ``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.compiling import compiled, inlined
+from pl_env.low_level import prefetch as _prefetch
 from pl_env.wireless import (
     draw_distance_m,
     draw_fading_power,
@@ -36,6 +38,11 @@ ELAPSED, RESIDENT, N_BATCHES, N_SERVED = range(4)
 STATE_ENTRIES = 4
 
 _INSERTION_SORT_LIMIT = 32
+
+prefetch: Callable[..., None] = _prefetch  # type checkers see numba's own first argument too
+
+# Environments between the one that steps and the one whose rows are fetched into the cache.
+_AHEAD = 6
 
 
 # ---------------------------------------------------------------- users and channels
@@ -88,12 +95,17 @@ def sort_users(requested_model: Ints, upload_ns: Ints, first_user: Ints, users: 
         first_user[i + 1] += first_user[i]
     place = first_user[:-1].copy()
     for k in range(len(requested_model)):
-        model = requested_model[k]
-        users[place[model]] = k
-        sorted_upload[place[model]] = upload_ns[k]
+        model, time = requested_model[k], upload_ns[k]
+        m = place[model]
         place[model] += 1
+        if first_user[model + 1] - first_user[model] <= _INSERTION_SORT_LIMIT:
+            while m > first_user[model] and sorted_upload[m - 1] > time:
+                users[m], sorted_upload[m] = users[m - 1], sorted_upload[m - 1]
+                m -= 1
+        users[m], sorted_upload[m] = k, time
     for i in range(n_models):
-        _sort_group(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
+        if first_user[i + 1] - first_user[i] > _INSERTION_SORT_LIMIT:
+            _sort_group(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
 
 
 @compiled
@@ -368,6 +380,10 @@ def step_many(
     batch_cap = upload_time.shape[2]
     redraws = uniforms.shape[1] > 0
     for n in range(len(actions)):
+        if n + _AHEAD < len(actions):
+            _prefetch_step(
+                n + _AHEAD, actions[n + _AHEAD], first_user, next_user, unloaded_ns, upload_time, mask,
+            )  # fmt: skip
         if skip[n]:
             continue
         action, k, t = actions[n], n_users[n], min(n, len(load_ns) - 1)
@@ -390,6 +406,29 @@ def step_many(
             first_user, next_user, sorted_upload, state, redraws,
             unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
         )  # fmt: skip
+
+
+@inlined
+def _prefetch_step(
+    n: int,
+    action: int,
+    first_user: Ints,
+    next_user: Ints,
+    unloaded_ns: NDArray[Any],
+    upload_time: NDArray[np.float32],
+    mask: NDArray[np.int8],
+) -> None:
+    """Fetch into the cache what the step of environment n will read first; a thousand of them do not fit at once."""
+    n_models, n_actions = next_user.shape[1], mask.shape[1]
+    if not 0 <= action < n_actions:
+        return
+    cell = n * n_actions + action
+    model = n * n_models + action // upload_time.shape[2]
+    prefetch(mask.ctypes.data + cell)
+    prefetch(next_user.ctypes.data + 8 * model)
+    prefetch(first_user.ctypes.data + 8 * (model + n))
+    prefetch(unloaded_ns.ctypes.data + unloaded_ns.itemsize * cell)
+    prefetch(upload_time.ctypes.data + 4 * cell)
 
 
 @inlined
@@ -472,6 +511,10 @@ def observe(
     left = deadline_ns - state[n, ELAPSED]
     n_models, batch_cap = upload_time.shape[1], upload_time.shape[2]
     scale = 1.0 / max(1, deadline_ns)
+    if everything:
+        for c in range(n_models * batch_cap):
+            unloaded_ns[n, c] = deadline_ns + 1
+        upload_time[n] = 1.0
     for i in range(0 if everything else resident, n_models if everything else resident + 1):
         start = next_user[n, i]
         n_pending = first_user[n, i + 1] - start
@@ -483,7 +526,7 @@ def observe(
             time = upload + batch_compute_ns(per_sample[t], per_batch[t], i, b + 1)
             unloaded_ns[n, i * batch_cap + b] = min(time, deadline_ns + 1)
             upload_time[n, i, b] = min(1.0, upload * scale)
-        for b in range(possible, batch_cap):
+        for b in range(possible, batch_cap if not everything else possible):
             unloaded_ns[n, i * batch_cap + b] = deadline_ns + 1
             upload_time[n, i, b] = 1.0
     budget[n, 0] = left * scale

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from pl_env.low_level import fill_uniforms, generator_addresses
 from pl_env.partial_loading import dynamics
 from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, N_BATCHES, N_SERVED, UPLOAD
 from pl_env.partial_loading.env import (
@@ -190,22 +191,19 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             for i in np.flatnonzero(mask):
                 if seeds[i] is not None:
                     self._generators[i] = seeding.np_random(seeds[i])[0]
-        which = np.flatnonzero(mask)
-        self._start(which)
+        self._addresses = generator_addresses(self._generators)
+        self._start(np.flatnonzero(mask))
         self._done[mask] = False
         return self._returned_observations(), self._infos(mask.copy(), np.zeros(n, dtype=np.bool_))
 
     def _start(self, which: NDArray[np.int64]) -> None:
         """Draw and begin the episodes of some environments."""
         scenario = self.scenario
-        uniforms = np.empty((len(which), 3 * scenario.most_users))
         if scenario.resample_library or isinstance(scenario.n_users, tuple):
-            for i, row in zip(which.tolist(), uniforms, strict=True):
+            for i in which.tolist():
                 self._draw_sizes(i)
-                self._generators[i].random(out=row[: 3 * self._n_users[i]])
-        else:
-            for i, row in zip(which.tolist(), uniforms, strict=True):
-                self._generators[i].random(out=row)
+        uniforms = np.empty((len(which), 3 * scenario.most_users))
+        fill_uniforms(self._addresses, which, 3 * self._n_users[which], np.arange(len(which)), uniforms)
         requested_model = np.empty((len(which), scenario.most_users), dtype=np.int64)
         upload_ns = np.empty_like(requested_model)
         _draw_many(which, self._n_users, uniforms, *self._draw_arguments, requested_model, self._mean_snr, upload_ns)
@@ -273,8 +271,16 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         in_range = (actions >= 0) & (actions < flat.shape[1])
         legal = in_range & ~skip & self._any_legal
         legal &= flat[np.arange(self.num_envs), np.where(in_range, actions, 0)] == 1
-        for i in np.flatnonzero(legal).tolist():
-            self._generators[i].random(out=self._uniforms[i, : self._n_users[i]])
+        which = np.flatnonzero(legal)
+        fill_uniforms(self._addresses, which, self._n_users[which], which, self._uniforms)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the addresses, which do not hold for copies of the generators."""
+        return {key: value for key, value in self.__dict__.items() if key != "_addresses"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._addresses = generator_addresses(self._generators)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""

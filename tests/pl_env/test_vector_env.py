@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -109,13 +112,13 @@ def test_make_vec_makes_it():
 
 
 def test_copies_stay_and_the_arrays_themselves_do_not():
-    for copy in (True, False):
-        env = PartialLoadingVectorEnv(4, "bls", copy=copy)
+    for copied in (True, False):
+        env = PartialLoadingVectorEnv(4, "bls", copy=copied)
         first, infos = env.reset(seed=0)
         before = {key: value.copy() for key, value in first.items()}
         second, *_ = env.step([int(np.flatnonzero(mask)[0]) for mask in infos["action_mask"]])
-        assert (second["batch_time"] is first["batch_time"]) is not copy
-        assert np.array_equal(first["budget"], before["budget"]) is copy
+        assert (second["batch_time"] is first["batch_time"]) is not copied
+        assert np.array_equal(first["budget"], before["budget"]) is copied
 
 
 def test_seeds_one_by_one_and_what_goes_on_without():
@@ -128,6 +131,21 @@ def test_seeds_one_by_one_and_what_goes_on_without():
     env.reset(seed=10)
     repeated, _ = env.reset()
     assert_same(repeated, following)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_by_itself(duplicate):
+    """In the middle of episodes, channel draws included."""
+    env = PartialLoadingVectorEnv(5, "fading", n_users=10)
+    rng = np.random.default_rng(2)
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(choose(rng, env.action_masks(), illegal=0))
+    twin = duplicate(env)
+    for _ in range(40):
+        actions = choose(rng, env.action_masks(), illegal=0.02)
+        for part, other in zip(env.step(actions), twin.step(actions), strict=True):
+            assert_same(part, other)
 
 
 def test_masks_are_those_of_the_infos():
