@@ -169,7 +169,7 @@ def vector_step(n_envs: int) -> None:
     run = vector(env)
     run(STEPS)
     clock = _Clock()
-    watched = [(vector_env, "_step_many"), (vector_env, "_reset_many"), (dynamics, "draw_many")]
+    watched = [(vector_env, "_step_many"), (vector_env, "_reset_many"), (vector_env, "_draw_many")]
     originals = [getattr(*each) for each in watched]
     for (owner, attribute), name in zip(watched, ("step kernel", "reset kernel", "draw kernel"), strict=True):
         clock.watch(owner, attribute, name)

@@ -100,7 +100,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self._n_users = np.full(n, k, dtype=np.int64)
         self._first_user = np.zeros((n, n_models + 1), dtype=np.int64)
         self._next_user = np.zeros((n, n_models), dtype=np.int64)
-        self._users = np.zeros((n, k), dtype=np.int64)
+        self._users = np.zeros((n, k), dtype=np.int32)
         self._sorted_upload = np.zeros((n, k), dtype=np.int64)
         self._state = np.zeros((n, dynamics.STATE_ENTRIES), dtype=np.int64)
         self._history = np.zeros((n, 1, dynamics.HISTORY_COLUMNS), dtype=np.int64)
