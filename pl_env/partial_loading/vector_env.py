@@ -83,7 +83,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = PartialLoadingEnv.metadata | {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         self.single_observation_space = observation_space(scenario)
-        self.single_action_space = PartialLoadingEnv(scenario).action_space
+        self.single_action_space = spaces.Discrete(scenario.n_models * scenario.max_batch_size)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._allocate()
 
