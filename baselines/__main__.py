@@ -1,4 +1,4 @@
-"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``."""
+"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, and ``execute``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from baselines.execute_command import execute
 from baselines.registry import solve, solvers
 from pl_env.errors import PlEnvError, UnsupportedInstance
 from pl_env.partial_loading.rendering import gantt, save_figure, text_gantt
@@ -69,6 +70,9 @@ def compare(
     if out is not None:
         save_figure(gantt(best, instance), out)
         print(f"written: {out}")
+
+
+app.command(execute)
 
 
 @app.command

@@ -42,5 +42,9 @@ class UnsupportedInstance(PlEnvError, ValueError):
     """A solver does not cover this instance; the message says what it needs."""
 
 
+class MissingPackage(PlEnvError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
 class FileFormatError(PlEnvError):
     """A file is missing, truncated, damaged, or was written by something else."""

@@ -16,6 +16,8 @@ from pl_env.ranges import require_integer
 BYTES_PER_PARAMETER = 4
 """Weights are single precision (fp32)."""
 
+_COUNTER_BYTES = 8  # num_batches_tracked, an int64
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -39,6 +41,19 @@ class Layer:
     def bytes(self) -> int:
         """Size of the parameters in bytes."""
         return self.parameters * BYTES_PER_PARAMETER
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Size of what a checkpoint holds besides: running mean, running variance and the counter of a normalisation.
+
+        The paper and the presets count parameters only. A real checkpoint is loaded with its buffers.
+        """
+        return self.parameters * BYTES_PER_PARAMETER + _COUNTER_BYTES if self.kind == "bn" else 0
+
+    @property
+    def state_bytes(self) -> int:
+        """Size of the layer in a checkpoint: parameters and buffers, in bytes."""
+        return self.bytes + self.buffer_bytes
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.files import content_hash, load_arrays, save_arrays
 from pl_env.layers import layer_table
+from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.read_only import ReadOnlyArrays, read_only
 
@@ -75,6 +76,26 @@ class ModelLibrary(ReadOnlyArrays):
     def model_bytes(self) -> NDArray[np.int64]:
         """Size of each model in bytes, int64 (I,)."""
         return self.has_block.astype(np.int64) @ self.block_bytes
+
+    @cached_property
+    def sharing(self) -> str:
+        """How the models share blocks: "none", "bls" (clusters of bottom layers) or "general" (arbitrary).
+
+        It is "bls" where two models of a cluster share all that one of them shares, whatever the place of the blocks in
+        the network; that is what planners for bottom-layer sharing need.
+        """
+        if int(self.has_block.sum(axis=0).max(initial=0)) <= 1:
+            return "none"
+        nothing = np.zeros(self.n_models, dtype=np.int64)
+        table = ServingTable(
+            self.has_block, self.block_bytes, np.zeros_like(self.block_bytes), nothing, nothing, nothing
+        )
+        return "general" if table.clusters is None else "bls"
+
+    def without_sharing(self) -> ModelLibrary:
+        """The same models, each one block of its own: what a server loads that knows nothing of shared blocks."""
+        alone = np.eye(self.n_models, dtype=np.bool_)
+        return ModelLibrary(alone, self.model_bytes, self.architectures, self.model_names)
 
     def compact(self) -> ModelLibrary:
         """Merge blocks that belong to exactly the same models, and drop blocks that belong to none.

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName
+from pl_env.errors import FileFormatError, UnknownName
+from pl_env.files import write_atomically
 from pl_env.layers import BYTES_PER_PARAMETER, layer_table
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_real
 from pl_env.times import nanoseconds, nanoseconds_up
+
+FORMAT, VERSION = "edge-server", 1
 
 
 @dataclass(frozen=True)
@@ -133,3 +141,58 @@ class EdgeServer:
             compute_ns_per_batch=np.array([nanoseconds(profile.seconds_per_batch) for profile in profiles]),
             max_batch=self.largest_batches(library, max_batch_size),
         )
+
+    # ------------------------------------------------------------ JSON
+
+    def save(self, path: str | os.PathLike[str], measurement: Mapping[str, Any] | None = None) -> None:
+        """Write the server to a JSON file, whole or not at all.
+
+        Args:
+            path: Where to.
+            measurement: How its numbers were measured, as JSON types; `load` does not need it.
+        """
+        content = {"format": FORMAT, "version": VERSION, "server": asdict(self), "measurement": measurement}
+        text = json.dumps(content, indent=2, default=lambda number: number.item())  # NumPy's numbers
+        write_atomically(path, text.encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EdgeServer:
+        """Read a server that `save` wrote, or that was written by hand.
+
+        Raises:
+            FileFormatError: The file is missing, damaged or of another kind, or a number is out of range.
+        """
+        try:
+            fields = dict(_read(path)["server"])
+            profiles = tuple(ComputeProfile(**profile) for profile in fields.pop("profiles"))
+            return cls(**fields, profiles=profiles)
+        except (KeyError, TypeError, ValueError) as error:  # InvalidValue is a ValueError
+            raise FileFormatError(f"{path}: not a valid {FORMAT} ({error})") from None
+
+
+def load_measurement(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """How the numbers of a server's file were measured, as given to `EdgeServer.save`; empty where they were not.
+
+    Raises:
+        FileFormatError: The file is missing, damaged or of another kind.
+    """
+    measurement = _read(path).get("measurement") or {}
+    if not isinstance(measurement, dict):
+        raise FileFormatError(f"{path}: not a valid {FORMAT} (its measurement is no JSON object)")
+    return measurement
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise FileFormatError(f"{path}: not JSON, or truncated ({error})") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FileFormatError(f"{path}: not an {FORMAT} file")
+    if content.get("version") != VERSION:
+        raise FileFormatError(f"{path}: format version {content.get('version')}; this release reads version {VERSION}")
+    return content
