@@ -7,7 +7,7 @@ CODE := pl_env baselines agents experiments tests benchmarks train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
 
-.PHONY: help install train reproduce test test-slow bench peers scaling lint type format clean
+.PHONY: help install train reproduce benchmark-sets solvers test test-slow bench peers scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -24,6 +24,12 @@ train: install  ## train an agent in the paper's default setting and evaluate it
 
 reproduce: install  ## compute the paper's figures and docs/reproduction.md (goes on after a kill); QUICK=1 takes a minute
 	$(BIN)/python -m experiments reproduce $(if $(QUICK),--quick)
+
+benchmark-sets: install  ## draw the benchmark sets again, replay their schedules, certify their optima: half an hour
+	$(BIN)/python -m experiments benchmark-sets
+
+solvers: install  ## run all solvers on all benchmark sets, into docs/solvers.md
+	$(BIN)/python -m experiments solvers
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest

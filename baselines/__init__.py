@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from baselines.policies import Planner, Policy, RandomPolicy
-from baselines.registry import Solver, solve, solvers
+from baselines.registry import Solver, solve, solvers, upper_bound
 
-__all__ = ["Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers"]
+__all__ = ["Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers", "upper_bound"]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from baselines import bounds
+from baselines.exact import exact
 from baselines.exhaustive import exhaustive
 from baselines.greedy import greedy, max_overlap, paper_greedy
-from baselines.optimal_dp import independent, optimal_dp
+from baselines.local_search import local_search
+from baselines.optimal_dp import independent, optimal_dp, optimal_dp_at_once
 from baselines.paper_dp import paper_dp
 from baselines.runs import Plan, prepare, to_schedule
 from pl_env.errors import UnknownName
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule
 from pl_env.partial_loading.validation import check
-from pl_env.ranges import require, require_integer
+from pl_env.ranges import require, require_integer, require_real
 
 
 @dataclass(frozen=True)
@@ -28,26 +31,48 @@ class Solver:
         guarantee: What it guarantees, in a few words.
         description: One line.
         function: From a prepared problem, and the options, to a plan.
-        options: Names of its own options (all of them True or False).
+        options: Its own options by name; each checks a value and raises `InvalidValue`.
+        at_once: From an instance to the same schedule, where that is quicker; for optimal bandwidth shares, no options.
     """
 
     name: str
     guarantee: str
     description: str
     function: Callable[..., Plan]
-    options: tuple[str, ...] = ()
+    options: Mapping[str, Callable[[str, Any], None]] = field(default_factory=dict)
+    at_once: Callable[[Instance], Schedule] | None = None
 
+
+def _is_boolean(name: str, value: Any) -> None:
+    require(isinstance(value, bool), name, value, "True or False")
+
+
+def _is_integer(low: int, high: int) -> Callable[[str, Any], None]:
+    return lambda name, value: require_integer(name, value, low, high)
+
+
+def _is_real(low: float, high: float) -> Callable[[str, Any], None]:
+    return lambda name, value: require_real(name, value, low, high)
+
+
+_SEED = {"seed": _is_integer(0, 2**31 - 1)}
 
 _SOLVERS = {
     solver.name: solver
     for solver in (
-        Solver("optimal-dp", "optimal", "exact dynamic program in continuous time, bottom-layer sharing", optimal_dp),
+        Solver(
+            "optimal-dp",
+            "optimal",
+            "exact dynamic program in continuous time, bottom-layer sharing",
+            optimal_dp,
+            at_once=optimal_dp_at_once,
+        ),
         Solver(
             "paper-dp",
             "optimal in slots, in Corollary 1's order",
             "the paper's Algorithms 1 and 2, corrected; as_printed=True keeps the printed recursion",
             paper_dp,
-            ("as_printed",),
+            {"as_printed": _is_boolean},
         ),
         Solver("greedy", "none", "the paper's Algorithm 3 in continuous time, any sharing", greedy),
         Solver("paper-greedy", "none", "the paper's Algorithm 3 in slots, any sharing", paper_greedy),
@@ -56,7 +81,21 @@ _SOLVERS = {
             "optimal without sharing",
             "every model loads in full (Remark 4); slotted=True rounds runs up to slots",
             independent,
-            ("slotted",),
+            {"slotted": _is_boolean},
+        ),
+        Solver(
+            "exact",
+            "optimal within the time limit, else a bound; any sharing",
+            "clusters by Held-Karp and CP-SAT; options: time_limit (s), workers, gap, seed",
+            exact,
+            {"time_limit": _is_real(0.01, 1e6), "workers": _is_integer(1, 256), "gap": _is_real(0, 1)} | _SEED,
+        ),
+        Solver(
+            "local-search",
+            "none",
+            "moves in the order of models from greedy's plan on, any sharing",
+            local_search,
+            _SEED,
         ),
         Solver("exhaustive", "optimal, any sharing", "all orders and counts, for a few models", exhaustive),
         Solver("max-overlap", "none", "next the model that shares most with the resident one (Gemel)", max_overlap),
@@ -94,10 +133,23 @@ def solve(
     for name, value in options.items():
         if name not in entry.options:
             raise UnknownName(f"option of {solver}", name, ("equal_bandwidth_channels", *entry.options))
-        require(isinstance(value, bool), name, value, "True or False")
-    start = time.perf_counter()
-    problem = prepare(instance, equal_bandwidth_channels)
-    plan = entry.function(problem, **options)
-    schedule = to_schedule(problem, plan, solver, time.perf_counter() - start)
+        entry.options[name](name, value)
+    if entry.at_once is not None and not equal_bandwidth_channels and not options:
+        schedule = entry.at_once(instance)
+    else:
+        start = time.perf_counter()
+        problem = prepare(instance, equal_bandwidth_channels)
+        plan = entry.function(problem, **options)
+        schedule = to_schedule(problem, plan, solver, time.perf_counter() - start)
     check(schedule, instance)
     return schedule
+
+
+def upper_bound(instance: Instance, *, equal_bandwidth_channels: int = 0) -> int:
+    """A number of users that no schedule of the instance exceeds, for any sharing and size, without a solver.
+
+    Args:
+        instance: The instance.
+        equal_bandwidth_channels: As in `solve`.
+    """
+    return bounds.upper_bound(prepare(instance, equal_bandwidth_channels))

@@ -1,4 +1,4 @@
-"""The paper's evaluation from the command line: ``python -m experiments reproduce``."""
+"""Experiments from the command line: ``python -m experiments reproduce``, ``benchmark-sets``, ``solvers``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 
 import tyro
 
+import baselines
 import experiments.figures
+from experiments import benchmark_sets, solver_table
 from experiments.points import code_version
 from experiments.report import write
 from experiments.reproduction import compute
-from pl_env.errors import PlEnvError
+from pl_env.errors import PlEnvError, UnknownName
+from pl_env.partial_loading.benchmark import FOLDER, BenchmarkSet, benchmark, benchmark_names
 from pl_env.ranges import require_integer
 
 app = tyro.extras.SubcommandApp()
@@ -63,6 +66,55 @@ def list_figures() -> None:
     """List the figures by name."""
     for figure in experiments.figures.figures():
         print(f"{figure.name:6s} {figure.title}")
+
+
+@app.command(name="benchmark-sets")
+def certify_benchmark_sets(
+    names: tuple[str, ...] = (), write: bool = False, solve_again: bool = True, folder: Path = FOLDER
+) -> None:
+    """Draw the benchmark sets again, replay their schedules and certify their optima anew; or make them.
+
+    Args:
+        names: Sets; all unless given.
+        write: Make the sets and write them to the folder before.
+        solve_again: Certify the optima anew; else only draw the instances and replay the schedules.
+        folder: Folder of the sets.
+    """
+    for name in names or tuple(benchmark_sets.RECIPES):
+        if name not in benchmark_sets.RECIPES:
+            raise UnknownName("benchmark set", name, benchmark_sets.RECIPES)
+        path = folder / f"{name}.npz"
+        if write:
+            benchmark_sets.make(name, progress=True).save(path)
+        loaded = BenchmarkSet.load(path)
+        found = list(benchmark_sets.problems(loaded, solve_again=solve_again, progress=True))
+        if found:
+            raise PlEnvError("; ".join(found))
+        print(
+            f"{name}: {len(loaded)} instances, {int(loaded.is_optimal.sum())} with a proven optimum, "
+            f"{int(loaded.served.sum())} users served, {int(loaded.upper_bound.sum())} at most; "
+            f"{path.stat().st_size / 1e3:.0f} kB, SHA-256 {loaded.content_hash()[:16]}"
+        )
+
+
+@app.command
+def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path | None = None) -> None:
+    """Run all solvers on all benchmark sets; the table goes to docs/solvers.md if nothing is left out.
+
+    Args:
+        names: Solvers; all unless given.
+        sets: Benchmark sets; all unless given.
+        out: Document to put the table into, between the marks it has for it.
+    """
+    chosen = names or tuple(baselines.solvers())
+    results = {name: solver_table.measure(benchmark(name), chosen, progress=True) for name in sets or benchmark_names()}
+    text = solver_table.table(results)
+    print(text)
+    if out is None and not names and not sets:
+        out = Path("docs/solvers.md")
+    if out is not None:
+        solver_table.write(text, out)
+        print(f"written: {out}")
 
 
 @app.command

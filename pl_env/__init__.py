@@ -15,10 +15,12 @@ from pl_env.errors import (
     InfeasibleSchedule,
     InvalidAction,
     InvalidValue,
+    MissingPackage,
     PlEnvError,
     UnknownName,
     UnsupportedInstance,
 )
+from pl_env.partial_loading.benchmark import BenchmarkSet, benchmark, benchmark_names
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.library import ModelLibrary, build_library
 from pl_env.partial_loading.scenario import Scenario
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "BenchmarkSet",
     "ComputeProfile",
     "EdgeServer",
     "FileFormatError",
@@ -45,6 +48,7 @@ __all__ = [
     "Instance",
     "InvalidAction",
     "InvalidValue",
+    "MissingPackage",
     "ModelLibrary",
     "PartialLoadingEnv",
     "PartialLoadingVectorEnv",
@@ -54,6 +58,8 @@ __all__ = [
     "ServingTable",
     "UnknownName",
     "UnsupportedInstance",
+    "benchmark",
+    "benchmark_names",
     "build_library",
     "check",
     "gantt",

@@ -10,8 +10,9 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,3 +97,32 @@ def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any]
     if content_hash(header, arrays) != stored:
         raise FileFormatError(f"{path}: damaged, its content does not match its hash")
     return header, arrays
+
+
+class Stored:
+    """Base of frozen objects that make one file each. Two of them are equal when their contents are."""
+
+    KIND: ClassVar[str]
+    """What the file says that it holds."""
+
+    def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Everything that the object says: a header of JSON types, and arrays."""
+        raise NotImplementedError
+
+    @cached_property
+    def _hash(self) -> str:
+        return content_hash(*self._stored())
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of everything that the object says."""
+        return self._hash
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the object to one npz file, whole or not at all."""
+        save_arrays(path, self.KIND, *self._stored())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stored) and self.KIND == other.KIND and self.content_hash() == other.content_hash()
+
+    def __hash__(self) -> int:
+        return hash(self.content_hash())

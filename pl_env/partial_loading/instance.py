@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.errors import FileFormatError, InvalidValue
-from pl_env.files import content_hash, load_arrays, save_arrays
+from pl_env.files import Stored, load_arrays
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -27,7 +26,7 @@ _USER_ARRAYS: dict[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Instance(ReadOnlyArrays):
+class Instance(Stored, ReadOnlyArrays):
     """One episode, frozen, in integer nanoseconds.
 
     The arrays of the `ServingTable` are public names of the instance too: ``has_block``, ``block_bytes``,
@@ -50,6 +49,8 @@ class Instance(ReadOnlyArrays):
     Raises:
         InvalidValue: Shapes disagree or a value is out of range.
     """
+
+    KIND: ClassVar[str] = "instance"
 
     table: ServingTable
     requested_model: NDArray[np.int64]
@@ -169,14 +170,6 @@ class Instance(ReadOnlyArrays):
             unit_upload_ns=self.unit_upload_ns,
         )
 
-    def content_hash(self) -> str:
-        """SHA-256 (hex) of everything the instance says."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> str:
-        return content_hash(*self._stored())
-
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         header = {
             "load_overhead_ns": self.load_overhead_ns,
@@ -189,10 +182,6 @@ class Instance(ReadOnlyArrays):
         }
         return header, self.table.arrays() | {name: getattr(self, name) for name in _USER_ARRAYS}
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the instance to one npz file, whole or not at all."""
-        save_arrays(path, "instance", *self._stored())
-
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Instance:
         """Read an instance that `save` wrote.
@@ -200,16 +189,10 @@ class Instance(ReadOnlyArrays):
         Raises:
             FileFormatError: The file is missing, damaged or of another kind.
         """
-        header, arrays = load_arrays(path, "instance")
+        header, arrays = load_arrays(path, cls.KIND)
         try:
             users = {name: arrays.pop(name) for name in _USER_ARRAYS}
             table = ServingTable(load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays)
             return cls(table=table, **users, **header)  # type: ignore[arg-type]
         except (KeyError, TypeError, InvalidValue) as error:
             raise FileFormatError(f"{path}: not a valid instance ({error})") from None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Instance) and self.content_hash() == other.content_hash()
-
-    def __hash__(self) -> int:
-        return hash(self.content_hash())

@@ -1,0 +1,186 @@
+"""Benchmark sets: instances with certified optima, shipped with the package.
+
+`benchmark(name)` loads one. How the sets are made and verified again: ``python -m experiments benchmark-sets``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pl_env.errors import FileFormatError, InvalidValue, UnknownName
+from pl_env.files import Stored, load_arrays
+from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.scenario import Scenario
+from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.ranges import require
+from pl_env.read_only import ReadOnlyArrays, read_only
+
+Ints = NDArray[np.int64]
+
+BENCHMARK_STREAM = 13
+"""First entry of the seed of every benchmark instance: no other part of the repository draws with it."""
+
+FOLDER = Path(__file__).parent / "benchmark_sets"
+"""Where the sets lie that ship with the package."""
+
+_PER_MODEL = ("compute_ns_per_sample", "compute_ns_per_batch", "max_batch")
+_PER_BLOCK = ("block_bytes", "block_load_ns")
+_PER_USER = ("requested_model", "upload_ns")
+
+
+@dataclass(frozen=True, eq=False)
+class BenchmarkSet(Stored, ReadOnlyArrays):
+    """Instances drawn from one scenario, each with the best schedule known and a proven upper bound (N instances).
+
+    Attributes:
+        name: Name of the set.
+        scenario: The `Scenario` that the instances were drawn from; an environment made with it can play them.
+        seed: Instance n was drawn with ``default_rng((BENCHMARK_STREAM, seed, n))``.
+        instances: The N instances. What a schedule does not depend on, the users' mean signal-to-noise ratios, is
+            left out.
+        upper_bound: int64 (N,), no schedule of instance n serves more users.
+        run_start: int64 (N + 1,), where the runs of each instance begin in the two arrays that follow.
+        run_models: int64 (R,), the best schedules known: the model of each run, in order.
+        run_counts: int64 (R,), how many of the model's users the run serves, those with the shortest uploads.
+        made_by: What computed the schedules and bounds: solver, its options, versions of the software.
+
+    Raises:
+        InvalidValue: Lengths disagree.
+    """
+
+    KIND: ClassVar[str] = "benchmark-set"
+
+    name: str
+    scenario: Scenario
+    seed: int
+    instances: tuple[Instance, ...]
+    upper_bound: Ints
+    run_start: Ints
+    run_models: Ints
+    run_counts: Ints
+    made_by: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("upper_bound", "run_start", "run_models", "run_counts"):
+            object.__setattr__(self, name, read_only(name, getattr(self, name), np.int64, 1))
+        n, runs = len(self.instances), len(self.run_models)
+        require(len(self.upper_bound) == n, "len(upper_bound)", len(self.upper_bound), f"{n}, one for each instance")
+        good = len(self.run_start) == n + 1 and self.run_start[0] == 0 and self.run_start[-1] == runs
+        good = good and bool((np.diff(self.run_start) >= 0).all())
+        require(good, "run_start", self.run_start, f"{n + 1} ascending integers from 0 to {runs}")
+        require(len(self.run_counts) == runs, "len(run_counts)", len(self.run_counts), f"{runs}, one for each run")
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @property
+    def served(self) -> Ints:
+        """Users served by the best schedule known, int64 (N,)."""
+        total = np.concatenate([[0], np.cumsum(self.run_counts)])
+        return total[self.run_start[1:]] - total[self.run_start[:-1]]
+
+    @property
+    def is_optimal(self) -> NDArray[np.bool_]:
+        """Whether the best schedule known is proven optimal, bool (N,)."""
+        return self.served == self.upper_bound
+
+    def runs(self, n: int) -> tuple[Ints, Ints]:
+        """Models and counts of the best schedule known of instance n."""
+        part = slice(self.run_start[n], self.run_start[n + 1])
+        return self.run_models[part], self.run_counts[part]
+
+    def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        tables = [instance.table for instance in self.instances]
+        header = {
+            "name": self.name,
+            "scenario": self.scenario.to_dict(),
+            "seed": self.seed,
+            "made_by": self.made_by,
+            "load_overhead_ns": [table.load_overhead_ns for table in tables],
+            "deadline_ns": [int(instance.deadline_ns) for instance in self.instances],
+            "slot_ns": [int(instance.slot_ns) for instance in self.instances],
+            "resident": [int(instance.resident) for instance in self.instances],
+        }
+        arrays: dict[str, NDArray[Any]] = {
+            "n_users": np.array([instance.n_users for instance in self.instances]),
+            "n_models": np.array([table.n_models for table in tables]),
+            "n_blocks": np.array([table.n_blocks for table in tables]),
+            "has_block": np.packbits(np.concatenate([table.has_block.reshape(-1) for table in tables])),
+        }
+        for name in (*_PER_MODEL, *_PER_BLOCK):
+            arrays[name] = np.concatenate([getattr(table, name) for table in tables])
+        for name in _PER_USER:
+            arrays[name] = np.concatenate([getattr(instance, name) for instance in self.instances])
+        results = {name: getattr(self, name) for name in ("upper_bound", "run_start", "run_models", "run_counts")}
+        return header, arrays | results
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> BenchmarkSet:
+        """Read a set that `save` wrote.
+
+        Raises:
+            FileFormatError: The file is missing, damaged or of another kind.
+        """
+        header, arrays = load_arrays(path, cls.KIND)
+        try:
+            sizes = [arrays.pop(name).tolist() for name in ("n_users", "n_models", "n_blocks")]
+            pieces = _pieces(arrays, *sizes)
+            per_instance = zip(*(header.pop(name) for name in _OF_INSTANCES), strict=True)
+            instances = tuple(_instance(piece, *numbers) for piece, numbers in zip(pieces, per_instance, strict=True))
+            scenario = Scenario.from_dict(header.pop("scenario"))
+            return cls(scenario=scenario, instances=instances, **header, **arrays)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError, IndexError, InvalidValue) as error:
+            raise FileFormatError(f"{path}: not a valid benchmark-set ({error})") from None
+
+
+_OF_INSTANCES = ("load_overhead_ns", "deadline_ns", "slot_ns", "resident")
+
+
+def _pieces(
+    arrays: dict[str, NDArray[Any]], n_users: Sequence[int], n_models: Sequence[int], n_blocks: Sequence[int]
+) -> list[dict[str, NDArray[Any]]]:
+    """Take the instances' arrays out of ``arrays`` and cut them at the instances' borders."""
+    cells = [models * blocks for models, blocks in zip(n_models, n_blocks, strict=True)]
+    arrays["has_block"] = np.unpackbits(arrays["has_block"], count=sum(cells)).astype(np.bool_)
+    lengths = {"has_block": cells} | dict.fromkeys(_PER_MODEL, n_models)
+    lengths |= dict.fromkeys(_PER_BLOCK, n_blocks) | dict.fromkeys(_PER_USER, n_users)
+    cut = {name: np.split(arrays.pop(name), np.cumsum(length)[:-1]) for name, length in lengths.items()}
+    pieces = [{name: parts[n] for name, parts in cut.items()} for n in range(len(n_users))]
+    for piece, models, blocks in zip(pieces, n_models, n_blocks, strict=True):
+        piece["has_block"] = piece["has_block"].reshape(models, blocks)
+    return pieces
+
+
+def _instance(
+    piece: dict[str, NDArray[Any]], load_overhead_ns: int, deadline_ns: int, slot_ns: int, resident: int
+) -> Instance:
+    users = {name: piece.pop(name) for name in _PER_USER}
+    table = ServingTable(load_overhead_ns=load_overhead_ns, **piece)
+    return Instance(table=table, deadline_ns=deadline_ns, slot_ns=slot_ns, resident=resident, **users)  # type: ignore[arg-type]
+
+
+def benchmark(name: str) -> BenchmarkSet:
+    """Load a benchmark set that ships with the package.
+
+    Args:
+        name: One of `benchmark_names()`.
+
+    Raises:
+        UnknownName: There is no such set.
+        FileFormatError: Its file is damaged.
+    """
+    if name not in benchmark_names():
+        raise UnknownName("benchmark set", name, benchmark_names())
+    return BenchmarkSet.load(FOLDER / f"{name}.npz")
+
+
+def benchmark_names() -> tuple[str, ...]:
+    """Names of the sets that ship with the package."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
