@@ -13,12 +13,17 @@ before all others, loads nothing: it is an item of its own.
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.runs import NEVER, Plan, Problem, require_clusters_message
-from pl_env.compiling import compiled
+from baselines.runs import Plan, Problem, require_clusters_message, run_timeline, run_times
+from pl_env.compiling import compiled, inlined
 from pl_env.errors import UnsupportedInstance
+from pl_env.partial_loading.dynamics import sort_users
+from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.schedule import Schedule
 
 Ints = NDArray[np.int64]
 
@@ -32,7 +37,7 @@ def optimal_dp(problem: Problem) -> Plan:
     instance, clusters = problem.instance, problem.instance.table.clusters
     if clusters is None:
         raise UnsupportedInstance(require_clusters_message("optimal-dp"))
-    models, counts = _solve_clusters(
+    models, counts, served = _solve_clusters(
         clusters.members,
         clusters.start,
         clusters.cluster,
@@ -45,7 +50,81 @@ def optimal_dp(problem: Problem) -> Plan:
         instance.deadline_ns,
         1,
     )
-    return Plan(models, counts, int(counts.sum()))
+    return Plan(models, counts, served)
+
+
+def optimal_dp_at_once(instance: Instance) -> Schedule:
+    """The schedule of `optimal_dp` in one compiled call, for optimal bandwidth shares.
+
+    `prepare`, `optimal_dp` and `to_schedule` give the same; at 100 users, handing arrays to each of their kernels takes
+    as long as the dynamic program.
+
+    Raises:
+        UnsupportedInstance: As `optimal_dp`.
+    """
+    start = time.perf_counter()
+    table = instance.table
+    clusters = table.clusters
+    if clusters is None:
+        raise UnsupportedInstance(require_clusters_message("optimal-dp"))
+    history, users, user_upload_ns = _schedule(
+        clusters.members,
+        clusters.start,
+        clusters.cluster,
+        clusters.shared_ns,
+        clusters.private_ns,
+        table.load_overhead_ns,
+        table.load_ns,
+        table.compute_ns_per_sample,
+        table.compute_ns_per_batch,
+        table.max_batch,
+        instance.requested_model,
+        instance.upload_ns,
+        instance.resident,
+        instance.deadline_ns,
+    )
+    return Schedule(
+        history=history,
+        users=users,
+        user_upload_ns=user_upload_ns,
+        n_users=instance.n_users,
+        solver="optimal-dp",
+        status="optimal",
+        upper_bound=len(users),
+        elapsed=time.perf_counter() - start,
+    )
+
+
+@compiled
+def _schedule(
+    members: Ints,
+    start: Ints,
+    cluster: Ints,
+    shared_ns: Ints,
+    private_ns: Ints,
+    overhead_ns: int,
+    load_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    max_batch: Ints,
+    requested_model: Ints,
+    upload_ns: Ints,
+    resident: int,
+    deadline_ns: int,
+) -> tuple[Ints, Ints, Ints]:
+    """History, users and their upload times of the optimal schedule."""
+    n_users = len(requested_model)
+    first_user = np.empty(len(max_batch) + 1, dtype=np.int64)
+    users = np.empty(n_users, dtype=np.int64)
+    sorted_upload = np.empty(n_users, dtype=np.int64)
+    sort_users(requested_model, upload_ns, first_user, users, sorted_upload)
+    run_ns = run_times(per_sample, per_batch, max_batch, first_user, sorted_upload, 0)
+    models, counts, _ = _solve_clusters(
+        members, start, cluster, shared_ns, private_ns, overhead_ns, first_user, run_ns, resident, deadline_ns, 1
+    )
+    return run_timeline(
+        models, counts, first_user, users, sorted_upload, max_batch, load_ns, per_sample, per_batch, resident, 0
+    )
 
 
 def independent(problem: Problem, slotted: bool = False) -> Plan:
@@ -60,7 +139,7 @@ def independent(problem: Problem, slotted: bool = False) -> Plan:
     instance = problem.instance
     each_alone = np.arange(instance.n_models + 1, dtype=np.int64)
     each_alone.setflags(write=False)  # one type for the kernel, one compilation
-    models, counts = _solve_clusters(
+    models, counts, served = _solve_clusters(
         each_alone[:-1],
         each_alone,
         each_alone[:-1],
@@ -75,7 +154,7 @@ def independent(problem: Problem, slotted: bool = False) -> Plan:
     )
     shares_nothing = instance.table.affine and int(instance.has_block.sum(axis=0).max(initial=0)) <= 1
     proven = shares_nothing and not slotted
-    return Plan(models, counts, int(counts.sum()) if proven else instance.n_users)
+    return Plan(models, counts, served if proven else instance.n_users)
 
 
 def _zeros(length: int) -> Ints:
@@ -97,8 +176,8 @@ def _solve_clusters(
     resident: int,
     deadline_ns: int,
     quantum: int,
-) -> tuple[Ints, Ints]:
-    """Runs (models, counts) that serve the most users within the deadline, and among those end first.
+) -> tuple[Ints, Ints, int]:
+    """Runs (models, counts) that serve the most users within the deadline, and among those end first; their number.
 
     With ``quantum`` above 1 every run is rounded up to multiples of it.
     """
@@ -166,7 +245,7 @@ def _knapsacks(
     run_ns: Ints,
     budget: int,
     quantum: int,
-) -> tuple[Ints, Ints]:
+) -> tuple[Ints, Ints, int]:
     """Knapsack over the models of each group, knapsack over the groups, and the way back."""
     n_groups, n_users = len(group_start) - 1, len(run_ns)
     row_start = np.zeros(len(order) + 1, dtype=np.int64)
@@ -178,33 +257,39 @@ def _knapsacks(
             row_start[n + 1] = row_start[n] + group_users + 1
     choices = np.zeros(row_start[-1], dtype=np.int32)  # a row per model: its users in the best way to serve u
     joins = np.zeros((n_groups, n_users + 1), dtype=np.int32)  # a row per group: its users in the best way to serve w
-    first_cost = np.empty(n_users, dtype=np.int64)
+    first_cost = np.empty(n_users, dtype=np.int64)  # scratch: allocating for every model took a third of the time
     next_cost = np.empty(n_users, dtype=np.int64)
-    total = np.full(n_users + 1, NEVER, dtype=np.int64)
+    before = np.empty(n_users + 1, dtype=np.int64)
+    total = np.full(n_users + 1, budget + 1, dtype=np.int64)
     total[0] = 0
     total_reach = 0
     for g in range(n_groups):
         first, stop = group_start[g], group_start[g + 1]
         if first == stop:
             continue
-        least = np.full(row_start[first + 1] - row_start[first], NEVER, dtype=np.int64)
+        least = np.full(row_start[first + 1] - row_start[first], budget + 1, dtype=np.int64)
         least[0] = 0
         reach = 0
         for n in range(first, stop):
             i = order[n]
             run = run_ns[first_user[i] : first_user[i + 1]]
+            usable = 0
+            for k in range(len(run)):
+                first_cost[k] = _rounded_up(first_load[i] + run[k], quantum)
+                next_cost[k] = _rounded_up(next_load[i] + run[k], quantum)
+                if next_cost[k] <= budget:
+                    usable = k + 1
             row = choices[row_start[n] : row_start[n + 1]]
-            reach = _add_model(
-                least, row, reach, first_load[i], next_load[i], run, budget, quantum, first_cost, next_cost
-            )
-        total_reach = _add_group(total, joins[g], total_reach, least, reach, budget)
+            reach = _join(least, row, reach, first_cost[:usable], next_cost[:usable], budget, before)
+        cost = least[1 : reach + 1]
+        total_reach = _join(total, joins[g], total_reach, cost, cost, budget, before)
 
     models = np.empty(len(order), dtype=np.int64)
     counts = np.empty(len(order), dtype=np.int64)
-    n_runs = 0
+    n_runs, left = 0, total_reach
     for g in range(n_groups - 1, -1, -1):
-        from_group = joins[g, total_reach]
-        total_reach -= from_group
+        from_group = joins[g, left]
+        left -= from_group
         for n in range(group_start[g + 1] - 1, group_start[g] - 1, -1):
             count = choices[row_start[n] + from_group]
             if count > 0:
@@ -212,57 +297,39 @@ def _knapsacks(
                 counts[n_runs] = count
                 n_runs += 1
                 from_group -= count
-    return models[:n_runs][::-1].copy(), counts[:n_runs][::-1].copy()
+    return models[:n_runs][::-1].copy(), counts[:n_runs][::-1].copy(), total_reach
 
 
-@compiled
-def _add_model(
-    least: Ints,  # (U + 1,) in and out: least time to serve u users of the group, NEVER beyond ``reach``
-    choice: NDArray[np.int32],  # (U + 1,) out: users of this model in the best way to serve u
+@inlined
+def _join(
+    least: Ints,  # (U + 1,) in and out: least time to serve u users; past the budget beyond ``reach``
+    choice: NDArray[np.int32],  # (U + 1,) out: users of the newcomer in the best way to serve u
     reach: int,
-    first_load: int,
-    next_load: int,
-    run: Ints,  # (k_i,)
+    first_cost: Ints,  # (k,) time of the newcomer's 1 ... k users where nobody else is served
+    next_cost: Ints,  # (k,) the same after others
     budget: int,
-    quantum: int,
-    first_cost: Ints,  # (k_i or more,) scratch, as allocating for every model took a third of the time
-    next_cost: Ints,  # likewise
+    before: Ints,  # (reach + 1 or more,) scratch
 ) -> int:
-    """Let one more model join a group's knapsack; return the most users that fit now."""
-    usable = 0
-    for k in range(len(run)):
-        first_cost[k] = _rounded_up(first_load + run[k], quantum)
-        next_cost[k] = _rounded_up(next_load + run[k], quantum)
-        if next_cost[k] <= budget:
-            usable = k + 1
+    """Let a newcomer, a model or a group, join a knapsack; return the most users that fit now.
+
+    The inner loop runs over what the others serve, without a branch: the compiler makes vector instructions of it.
+    """
+    usable = len(next_cost)
+    before[: reach + 1] = least[: reach + 1]
+    for k in range(1, usable + 1):
+        if first_cost[k - 1] < least[k]:
+            least[k], choice[k] = first_cost[k - 1], k
+        cost, others = next_cost[k - 1], before[1 : reach + 1]
+        times, chosen = least[k + 1 : k + reach + 1], choice[k + 1 : k + reach + 1]
+        for v in range(reach):
+            time = others[v] + cost
+            better = time < times[v]
+            times[v] = time if better else times[v]
+            chosen[v] = k if better else chosen[v]
     new_reach = reach
-    for u in range(reach + usable, 0, -1):  # downwards, so that least[u - k] is still without this model
-        best, best_k = least[u], 0
-        for k in range(max(1, u - reach), min(usable, u) + 1):
-            time = first_cost[k - 1] if u == k else least[u - k] + next_cost[k - 1]
-            if time < best:
-                best, best_k = time, k
-        if best_k > 0 and best <= budget:
-            least[u] = best
-            choice[u] = best_k
-            new_reach = max(new_reach, u)
-    return new_reach
-
-
-@compiled
-def _add_group(total: Ints, join: NDArray[np.int32], total_reach: int, least: Ints, reach: int, budget: int) -> int:
-    """Let one more group join the knapsack over groups; return the most users that fit now."""
-    new_reach = total_reach
-    for w in range(total_reach + reach, 0, -1):
-        best, best_v = total[w], 0
-        for v in range(max(1, w - total_reach), min(reach, w) + 1):
-            time = total[w - v] + least[v]
-            if time < best:
-                best, best_v = time, v
-        if best_v > 0 and best <= budget:
-            total[w] = best
-            join[w] = best_v
-            new_reach = max(new_reach, w)
+    for u in range(reach + 1, reach + usable + 1):
+        if least[u] <= budget:
+            new_reach = u
     return new_reach
 
 

@@ -65,21 +65,42 @@ def prepare(instance: Instance, equal_bandwidth_channels: int = 0) -> Problem:
     """Sort the users and tabulate the runs of an instance."""
     first_user = np.empty(instance.n_models + 1, dtype=np.int64)
     users = np.empty(instance.n_users, dtype=np.int64)
-    sorted_upload = np.empty(instance.n_users, dtype=np.int64)
-    sort_users(instance.requested_model, instance.upload_ns, first_user, users, sorted_upload)
+    sorted_upload, run_ns = np.empty_like(users), np.empty_like(users)
     limit = instance.max_batch
     if equal_bandwidth_channels:
         limit = np.minimum(limit, equal_bandwidth_channels)
         limit.setflags(write=False)  # one type for the kernels, one compilation
-    run_ns = run_times(
+    _prepare(
+        instance.requested_model,
+        instance.upload_ns,
         instance.compute_ns_per_sample,
         instance.compute_ns_per_batch,
         limit,
-        first_user,
-        sorted_upload,
         equal_bandwidth_channels,
+        first_user,
+        users,
+        sorted_upload,
+        run_ns,
     )
     return Problem(instance, first_user, users, sorted_upload, run_ns, limit, equal_bandwidth_channels)
+
+
+@compiled
+def _prepare(
+    requested_model: Ints,
+    upload_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    batch_limit: Ints,
+    channels: int,
+    first_user: Ints,  # out, as are all that follow
+    users: Ints,
+    sorted_upload: Ints,
+    run_ns: Ints,
+) -> None:
+    """Both parts of `prepare` in one call, as a call takes as long as its work."""
+    sort_users(requested_model, upload_ns, first_user, users, sorted_upload)
+    run_ns[:] = run_times(per_sample, per_batch, batch_limit, first_user, sorted_upload, channels)
 
 
 @compiled
@@ -108,31 +129,51 @@ def run_times(
 def to_schedule(problem: Problem, plan: Plan, solver: str, elapsed: float) -> Schedule:
     """Cut the runs into batches and compute the timeline."""
     instance = problem.instance
-    models, batch_start, places = _batches(
-        plan.models, plan.counts, problem.first_user, problem.batch_limit, problem.equal_bandwidth_channels > 0
-    )
-    user_upload_ns = problem.sorted_upload[places]
-    history = timeline(
+    history, users, user_upload_ns = run_timeline(
+        plan.models,
+        plan.counts,
+        problem.first_user,
+        problem.users,
+        problem.sorted_upload,
+        problem.batch_limit,
         instance.load_ns,
         instance.compute_ns_per_sample,
         instance.compute_ns_per_batch,
         instance.resident,
-        models,
-        batch_start,
-        user_upload_ns,
         problem.equal_bandwidth_channels,
     )
     return Schedule(
         history=history,
-        users=problem.users[places],
+        users=users,
         user_upload_ns=user_upload_ns,
         n_users=instance.n_users,
         equal_bandwidth_channels=problem.equal_bandwidth_channels,
         solver=solver,
-        status="optimal" if len(places) == plan.upper_bound else "feasible",
+        status="optimal" if len(users) == plan.upper_bound else "feasible",
         upper_bound=plan.upper_bound,
         elapsed=elapsed,
     )
+
+
+@compiled
+def run_timeline(
+    run_models: Ints,
+    run_counts: Ints,
+    first_user: Ints,
+    users: Ints,
+    sorted_upload: Ints,
+    batch_limit: Ints,
+    load_ns: Ints,
+    per_sample: Ints,
+    per_batch: Ints,
+    resident: int,
+    channels: int,
+) -> tuple[Ints, Ints, Ints]:
+    """History, users and their upload times: all that `to_schedule` computes, in one call."""
+    models, batch_start, places = _batches(run_models, run_counts, first_user, batch_limit, channels > 0)
+    user_upload_ns = sorted_upload[places]
+    history = timeline(load_ns, per_sample, per_batch, resident, models, batch_start, user_upload_ns, channels)
+    return history, users[places], user_upload_ns
 
 
 @compiled

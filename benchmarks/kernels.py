@@ -17,12 +17,12 @@ from benchmarks.measuring import (
     REPETITIONS,
     describe_machine,
     keep_to_one_core,
-    median_seconds,
     print_table,
     vector,
 )
 from benchmarks.sampling import legal_actions
-from pl_env.partial_loading import dynamics, vector_env
+from pl_env.partial_loading import dynamics, stepping
+from pl_env.partial_loading.arrays import environments_at
 from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
 
 N_ENVS = 1024
@@ -30,111 +30,104 @@ STEPS = 100
 
 
 @numba.njit(error_model="numpy")
-def _draw(uniforms, cumulative, radius, tx_to_noise, exponent, unit_upload_ns, requested, mean_snr, upload):
-    for n in range(len(uniforms)):
+def _draw_uniforms(addresses, unloaded_ns, count):
+    e = environments_at(addresses, unloaded_ns)
+    for n in range(len(e.state)):
+        dynamics.draw_uniforms(e, n, count)
+
+
+@numba.njit(error_model="numpy")
+def _draw(addresses, unloaded_ns, uniforms, requested, upload):
+    e = environments_at(addresses, unloaded_ns)
+    for n in range(len(e.state)):
+        scratch, radio = e.uniforms[0].reshape(3, -1), e.radio
+        scratch[:] = uniforms[n]
         dynamics.draw_users(
-            uniforms[n], cumulative, radius, tx_to_noise, exponent, unit_upload_ns, requested[n], mean_snr, upload[n]
+            scratch,
+            e.request_cumulative,
+            radio[0],
+            radio[1],
+            radio[2],
+            radio[3],
+            requested[n],
+            e.mean_snr[0],
+            upload[n],
         )
 
 
 @numba.njit(error_model="numpy")
-def _sort(requested, upload, first_user, users, sorted_upload):
-    for n in range(len(requested)):
-        dynamics.sort_users(requested[n], upload[n], first_user[n], users[n], sorted_upload[n])
+def _sort(addresses, unloaded_ns, requested, upload):
+    e = environments_at(addresses, unloaded_ns)
+    for n in range(len(e.state)):
+        dynamics.sort_users(requested[n], upload[n], e.first_user[n], e.users[0], e.sorted_upload[n])
 
 
 @numba.njit(error_model="numpy")
-def _observe(
-    everything, n_users, per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
-    first_user, next_user, sorted_upload, state, any_legal,
-    unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
-):  # fmt: skip
-    for n in range(len(state)):
-        any_legal[n] = dynamics.observe(
-            n, 0, n_users[n], per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
-            first_user, next_user, sorted_upload, state, everything,
-            unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
-        )  # fmt: skip
+def _begin(addresses, unloaded_ns, requested, upload):
+    e = environments_at(addresses, unloaded_ns)
+    for n in range(len(e.state)):
+        e.requested_model[0], e.upload_ns[0] = requested[n], upload[n]
+        dynamics.begin_episode(e, n, -1)
 
 
 @numba.njit(error_model="numpy")
-def _serve_and_undo(
-    actions, batch_cap, load_ns, per_sample, per_batch, next_user, users, sorted_upload, state, history, none
-):
+def _observe(addresses, unloaded_ns):
+    e = environments_at(addresses, unloaded_ns)
+    for n in range(len(e.state)):
+        e.any_legal[n] = dynamics.observe(e, n, False)
+
+
+@numba.njit(error_model="numpy")
+def _serve_and_undo(addresses, unloaded_ns, actions):
+    e = environments_at(addresses, unloaded_ns)
     for n in range(len(actions)):
-        elapsed, resident = state[n, ELAPSED], state[n, RESIDENT]
-        n_batches, n_served = state[n, N_BATCHES], state[n, N_SERVED]
-        model, size = actions[n] // batch_cap, actions[n] % batch_cap + 1
-        start = next_user[n, model]
-        dynamics._serve_batch(
-            n, 0, load_ns, per_sample, per_batch, model, size,
-            next_user, users, sorted_upload, state, history, none, none,
-        )  # fmt: skip
-        next_user[n, model] = start
-        state[n, ELAPSED], state[n, RESIDENT] = elapsed, resident
-        state[n, N_BATCHES], state[n, N_SERVED] = n_batches, n_served
+        elapsed, resident = e.state[n, ELAPSED], e.state[n, RESIDENT]
+        n_batches, n_served = e.state[n, N_BATCHES], e.state[n, N_SERVED]
+        model, size = actions[n] // e.upload_time.shape[2], actions[n] % e.upload_time.shape[2] + 1
+        start = e.next_user[n, model]
+        dynamics.serve_batch(e, n, model, size)
+        e.next_user[n, model] = start
+        e.state[n, ELAPSED], e.state[n, RESIDENT] = elapsed, resident
+        e.state[n, N_BATCHES], e.state[n, N_SERVED] = n_batches, n_served
 
 
 def parts() -> None:
-    """Time the compiled parts."""
+    """Time the compiled parts; users are drawn anew before each, as the processor learns to guess a repeated order."""
     env = gymnasium.make_vec("PartialLoading-v0", num_envs=N_ENVS, copy=False).unwrapped
-    scenario, k = env.scenario, env.scenario.most_users
+    k = env.scenario.most_users
     rng = np.random.default_rng(0)
     _, info = env.reset(seed=0)
     for _ in range(3):  # environments in the midst of their episodes
         _, _, _, _, info = env.step(legal_actions(info["action_mask"], rng.random(N_ENVS)))
-    uniforms = np.empty((N_ENVS, 3, k))
+    actions = legal_actions(info["action_mask"], rng.random(N_ENVS))
     requested, upload = np.empty((N_ENVS, k), dtype=np.int64), np.empty((N_ENVS, k), dtype=np.int64)
-    drawing = (uniforms, scenario.request_cumulative, *scenario.radio, requested, np.empty(k), upload)
-    sorting = (requested, upload, *(np.empty_like(x) for x in (env._first_user, env._users, env._sorted_upload)))
-    observing = (
-        env._n_users,
-        *env._tables[1:],
-        env._deadline_ns,
-        env._first_user,
-        env._next_user,
-        env._sorted_upload,
-        env._state,
-        env._any_legal,
-        env._unloaded_ns,
-        *env._observations.values(),
-        env._mask,
-    )
-    actions = legal_actions(env._mask, rng.random(N_ENVS))
-    serving = (
-        actions,
-        scenario.max_batch_size,
-        *env._tables[:3],
-        env._next_user,
-        env._users,
-        env._sorted_upload,
-        env._state,
-        env._history,
-        env._served_users,
-    )
+    arrays = (env._addresses, env._arrays.unloaded_ns)
 
-    def fill() -> None:
-        for generator, row in zip(env._generators, uniforms, strict=True):
-            generator.random(out=row)
+    def draw_again() -> tuple:
+        uniforms = rng.random((N_ENVS, 3, k))
+        _draw(*arrays, uniforms, requested, upload)
+        return (uniforms,)
 
     calls = {
-        f"reset: {3 * k} uniform numbers from the environment's generator": fill,
-        "reset: requests, places, channels of all users": lambda: _draw(*drawing),
-        "reset: sort the users": lambda: _sort(*sorting),
-        "reset: observe everything": lambda: _observe(True, *observing),
-        "step: serve a batch": lambda: _serve_and_undo(*serving),
-        "step: observe what a batch changed": lambda: _observe(False, *observing),
-        "legal action from the mask (not the environment's)": lambda: legal_actions(env._mask, rng.random(N_ENVS)),
+        "step: serve a batch": lambda _: _serve_and_undo(*arrays, actions),
+        "step: observe what a batch changed": lambda _: _observe(*arrays),
+        "legal action from the mask (not the environment's)": lambda _: legal_actions(
+            info["action_mask"], rng.random(N_ENVS)
+        ),
+        f"reset: {3 * k} uniform numbers": lambda _: _draw_uniforms(*arrays, 3 * k),
+        "reset: requests, places, channels of all users": lambda uniforms: _draw(*arrays, uniforms, requested, upload),
+        "reset: sort the users": lambda _: _sort(*arrays, requested, upload),
+        "reset: sort the users and observe everything": lambda _: _begin(*arrays, requested, upload),
     }
-    repeats = 20
     rows = []
     for name, call in calls.items():
-
-        def repeated(call=call) -> None:
-            for _ in range(repeats):
-                call()
-
-        rows.append([name, f"{median_seconds(repeated) / (repeats * N_ENVS) * 1e9:,.0f}"])
+        times = []
+        for _ in range(20 * REPETITIONS):
+            drawn = draw_again()
+            start = time.perf_counter()
+            call(*drawn)
+            times.append(time.perf_counter() - start)
+        rows.append([name, f"{np.median(times) / N_ENVS * 1e9:,.0f}"])
     print(f"Each part in a loop over {N_ENVS:,} environments.\n")
     print_table(["part", "ns an environment"], rows)
 
@@ -169,11 +162,8 @@ def vector_step(n_envs: int) -> None:
     run = vector(env)
     run(STEPS)
     clock = _Clock()
-    watched = [(vector_env, "_step_many"), (vector_env, "_reset_many"), (vector_env, "_draw_many")]
-    originals = [getattr(*each) for each in watched]
-    for (owner, attribute), name in zip(watched, ("step kernel", "reset kernel", "draw kernel"), strict=True):
-        clock.watch(owner, attribute, name)
-    clock.watch(env, "_start", "all of the resets")
+    original = stepping.step_many
+    clock.watch(stepping, "step_many", "kernel")
     clock.watch(env, "_infos", "infos")
     clock.watch(env, "step", "step()")
     rounds = STEPS * max(1, 1024 // n_envs)
@@ -183,8 +173,7 @@ def vector_step(n_envs: int) -> None:
         start = time.perf_counter()
         steps = run(rounds)
         repetitions.append(_shares(clock.seconds, time.perf_counter() - start))
-    for (owner, attribute), original in zip(watched, originals, strict=True):
-        setattr(owner, attribute, original)
+    stepping.step_many = original
     shares = {name: float(np.median([each[name] for each in repetitions])) for name in repetitions[0]}
     rows = [
         [
@@ -202,14 +191,10 @@ def vector_step(n_envs: int) -> None:
 
 def _shares(seconds: dict[str, float], whole: float) -> dict[str, float]:
     """Seconds of each part, none counted twice."""
-    draw, begin, resets = seconds["draw kernel"], seconds["reset kernel"], seconds["all of the resets"]
     return {
-        "step kernel": seconds["step kernel"],
-        "resets: draw kernel": draw,
-        "resets: sort and observe": begin,
-        "resets: uniform numbers, Python": resets - draw - begin,
+        "kernel: steps, resets, reports": seconds["kernel"],
         "infos": seconds["infos"],
-        "rest of step(), Python": seconds["step()"] - seconds["step kernel"] - resets - seconds["infos"],
+        "rest of step(), Python": seconds["step()"] - seconds["kernel"] - seconds["infos"],
         "drawing the action, loop": whole - seconds["step()"],
         "all": whole,
     }

@@ -75,9 +75,7 @@ def memory() -> None:
     _, few = traced(2)
     env, many = traced(N_ENVS + 2)
     inner = env.unwrapped
-    arrays = {id(value): value for value in vars(inner).values() if isinstance(value, np.ndarray)}
-    arrays |= {id(value): value for value in inner._observations.values()}
-    in_arrays = sum(array.nbytes for array in arrays.values()) / N_ENVS
+    in_arrays = sum(array.nbytes for array in inner._arrays) / N_ENVS
     spaces = sum(
         array.nbytes
         for box in env.observation_space.values()

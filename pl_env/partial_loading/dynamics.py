@@ -10,14 +10,15 @@ indices, ``sorted_upload`` (K,) their upload times, and ``first_user`` (I + 1,) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.compiling import compiled, inlined
-from pl_env.low_level import prefetch as _prefetch
+from pl_env.low_level import next_double
+from pl_env.partial_loading.arrays import Environments
+from pl_env.times import LONGEST_UPLOAD_NS
 from pl_env.wireless import (
     draw_distance_m,
     draw_fading_power,
@@ -27,6 +28,7 @@ from pl_env.wireless import (
 )
 
 Ints = NDArray[np.int64]
+Indices = NDArray[np.signedinteger[Any]]  # int64, or int32 in environments, which are many
 Floats = NDArray[np.float64]
 
 # Columns of an episode's history, one row per batch.
@@ -37,12 +39,16 @@ HISTORY_COLUMNS = 6
 ELAPSED, RESIDENT, N_BATCHES, N_SERVED = range(4)
 STATE_ENTRIES = 4
 
+# Entries of the settings.
+DEADLINE, REDRAWS = range(2)
+
+# Largest groups of users for which each way of sorting is the quickest.
+_BUBBLE_SORT_LIMIT = 12
 _INSERTION_SORT_LIMIT = 32
 
-prefetch: Callable[..., None] = _prefetch  # type checkers see numba's own first argument too
-
-# Environments between the one that steps and the one whose rows are fetched into the cache.
-_AHEAD = 6
+# An upload time takes so many bits of 63, and the index of a model the others.
+_UPLOAD_BITS = LONGEST_UPLOAD_NS.bit_length()
+_BUBBLE_SORT_MODELS = 2 ** (63 - _UPLOAD_BITS)
 
 
 # ---------------------------------------------------------------- users and channels
@@ -50,7 +56,7 @@ _AHEAD = 6
 
 @compiled
 def draw_users(
-    uniforms: Floats,  # (3, K): model, place, fading
+    uniforms: Floats,  # (3, K): model, place, fading; the last are overwritten
     request_cumulative: Floats,  # (I,) cumulative request probabilities
     radius_m: float,
     tx_to_noise: float,
@@ -63,6 +69,7 @@ def draw_users(
     """Place users, give each a request and a channel: uniform in the disc, Rayleigh fading, inverse-CDF requests."""
     for k in range(len(requested_model)):
         requested_model[k] = _requested(request_cumulative, uniforms[0, k])
+    for k in range(len(mean_snr)):
         mean_snr[k] = mean_snr_at(draw_distance_m(uniforms[1, k], radius_m), tx_to_noise, path_loss_exponent)
     draw_channels(uniforms[2], mean_snr, unit_upload_ns, upload_ns)
 
@@ -78,38 +85,75 @@ def _requested(cumulative: Floats, uniform: float) -> int:
 
 @compiled
 def draw_channels(uniforms: Floats, mean_snr: Floats, unit_upload_ns: float, upload_ns: Ints) -> None:
-    """Draw each user's fading and set the upload time p_k / B that follows."""
+    """Draw each user's fading and set the upload time p_k / B that follows.
+
+    The uniform numbers are overwritten, by the signal-to-noise ratio and then by the spectral efficiency: one loop for
+    each logarithm takes two thirds of the time of a loop for both.
+    """
     for k in range(len(upload_ns)):
-        snr = mean_snr[k] * draw_fading_power(uniforms[k])
-        upload_ns[k] = upload_time_ns(unit_upload_ns, spectral_efficiency(snr))
+        uniforms[k] = mean_snr[k] * draw_fading_power(uniforms[k])
+    for k in range(len(upload_ns)):
+        uniforms[k] = spectral_efficiency(uniforms[k])
+    for k in range(len(upload_ns)):
+        upload_ns[k] = upload_time_ns(unit_upload_ns, uniforms[k])
 
 
 @compiled
-def sort_users(requested_model: Ints, upload_ns: Ints, first_user: Ints, users: Ints, sorted_upload: Ints) -> None:
+def sort_users(
+    requested_model: Ints, upload_ns: Ints, first_user: Indices, users: Indices, sorted_upload: Ints
+) -> None:
     """Fill ``first_user``, ``users`` and ``sorted_upload``: by model, then upload time, ties by user index."""
-    n_models = len(first_user) - 1
+    n_models, n_users = len(first_user) - 1, len(requested_model)
     first_user[:] = 0
-    for k in range(len(requested_model)):
-        first_user[requested_model[k] + 1] += 1
+    for k in range(n_users):  # unsigned indices, as numba adds code to the others for counting from the end
+        first_user[np.uint32(requested_model[k] + 1)] += 1
+    most = 0
     for i in range(n_models):
+        most = max(most, first_user[i + 1])
         first_user[i + 1] += first_user[i]
-    place = first_user[:-1].copy()
-    for k in range(len(requested_model)):
-        model, time = requested_model[k], upload_ns[k]
-        m = place[model]
-        place[model] += 1
-        if first_user[model + 1] - first_user[model] <= _INSERTION_SORT_LIMIT:
-            while m > first_user[model] and sorted_upload[m - 1] > time:
-                users[m], sorted_upload[m] = users[m - 1], sorted_upload[m - 1]
-                m -= 1
-        users[m], sorted_upload[m] = k, time
+    for k in range(n_users):  # moves each model's beginning to its end
+        model = np.uint32(requested_model[k])
+        place = np.uint32(first_user[model])
+        first_user[model] += 1
+        users[place], sorted_upload[place] = k, upload_ns[k]
+    for i in range(n_models, 0, -1):
+        first_user[i] = first_user[i - 1]
+    first_user[0] = 0
+    if most <= _BUBBLE_SORT_LIMIT and n_models < _BUBBLE_SORT_MODELS:
+        _sort_small_groups(requested_model, users, sorted_upload)
+        return
     for i in range(n_models):
-        if first_user[i + 1] - first_user[i] > _INSERTION_SORT_LIMIT:
-            _sort_group(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
+        _sort_group(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
 
 
 @compiled
-def _sort_group(users: Ints, upload: Ints) -> None:
+def _sort_small_groups(requested_model: Ints, users: Indices, upload: Ints) -> None:
+    """Sort all models' users by upload time, each model's among themselves; stable.
+
+    Model and time stand in one number while it lasts, and neighbours change places without a branch: the processor
+    would guess every other one wrong, which takes longer than the comparisons that a better algorithm saves.
+    """
+    for n in range(len(users)):
+        upload[n] |= requested_model[np.uint32(users[n])] << _UPLOAD_BITS
+    unsorted = len(users)
+    while unsorted > 1:
+        user, key, last = users[0], upload[0], 0
+        for n in range(1, unsorted):
+            other_user, other_key = users[n], upload[n]
+            later = key > other_key
+            users[n - 1] = other_user if later else user
+            upload[n - 1] = other_key if later else key
+            user = user if later else other_user
+            key = key if later else other_key
+            last = n if later else last
+        users[unsorted - 1], upload[unsorted - 1] = user, key
+        unsorted = last
+    for n in range(len(users)):
+        upload[n] &= (1 << _UPLOAD_BITS) - 1
+
+
+@compiled
+def _sort_group(users: Indices, upload: Ints) -> None:
     """Sort one model's users, which stand in order of index, by upload time; stable."""
     if len(users) > _INSERTION_SORT_LIMIT:
         order = np.argsort(upload, kind="mergesort")
@@ -131,9 +175,9 @@ def redraw_pending(
     mean_snr: Floats,
     unit_upload_ns: float,
     upload_ns: Ints,
-    first_user: Ints,
-    next_user: Ints,
-    users: Ints,
+    first_user: Indices,
+    next_user: Indices,
+    users: Indices,
     sorted_upload: Ints,
 ) -> None:
     """Draw the channels of all pending users anew, and sort them again within their models."""
@@ -168,7 +212,7 @@ def affine_load_ns(has_block: NDArray[np.bool_], block_load_ns: Ints, load_overh
     return load_ns
 
 
-@compiled
+@inlined
 def batch_upload_ns(upload: Ints, equal_bandwidth_channels: int) -> int:
     """Upload time of a batch of users, from each one's time alone on the whole band.
 
@@ -236,9 +280,8 @@ def timeline(
 
 # ---------------------------------------------------------------- environments
 
-# These work on N environments at once; row n of each array belongs to environment n, and a single environment is N = 1.
-# Tables have a row for each environment where libraries differ, else one row for all (t is the row to use). They index
-# whole arrays instead of handing rows to each other: a row costs two atomic operations, which a step has no time for.
+# These work on one environment, row n of the arrays of many; t is its row in the tables. ``stepping.py`` compiles them
+# into the kernels of many environments.
 
 
 def observation_tables(
@@ -266,285 +309,158 @@ def observation_tables(
     return load_cells, load_fraction, blocks
 
 
-@compiled
-def reset_many(
-    which: Ints,  # (M,) environments to reset
-    resident: int,
-    n_users: Ints,  # (N,)
-    requested_model: Ints,  # (M, K)
-    initial_upload: Ints,  # (M, K)
-    per_sample: Ints,  # (N or 1, I), as are the tables that follow
-    per_batch: Ints,
-    max_batch: Ints,
-    load_cells: NDArray[Any],  # the three of `observation_tables`
-    load_fraction: NDArray[np.float32],
-    blocks: NDArray[np.float32],
-    deadline_ns: int,
-    first_user: Ints,  # (N, I + 1) out, as are all that follow
-    next_user: Ints,  # (N, I)
-    users: Ints,  # (N, K)
-    sorted_upload: Ints,  # (N, K)
-    state: Ints,  # (N, STATE_ENTRIES)
-    any_legal: NDArray[np.bool_],  # (N,)
-    unloaded_ns: NDArray[Any],
-    budget: NDArray[np.float32],
-    resident_blocks: NDArray[np.float32],
-    load_time: NDArray[np.float32],
-    pending: NDArray[np.float32],
-    upload_time: NDArray[np.float32],
-    batch_time: NDArray[np.float32],
-    mask: NDArray[np.int8],
-) -> None:
-    """Start episodes with the given users: sort them, empty the history, observe."""
-    for m in range(len(which)):
-        n = which[m]
-        k, t = n_users[n], min(n, len(load_cells) - 1)
-        sort_users(requested_model[m, :k], initial_upload[m, :k], first_user[n], users[n, :k], sorted_upload[n, :k])
-        next_user[n] = first_user[n, :-1]
-        state[n, ELAPSED] = 0
-        state[n, RESIDENT] = resident
-        state[n, N_BATCHES] = 0
-        state[n, N_SERVED] = 0
-        any_legal[n] = observe(
-            n, t, k, per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
-            first_user, next_user, sorted_upload, state, True,
-            unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
-        )  # fmt: skip
-
-
-@compiled
-def draw_many(
-    which: Ints,  # (M,) environments to draw users for
-    n_users: Ints,  # (N,)
-    uniforms: Floats,  # (M, 3 · K)
-    request_cumulative: Floats,
-    radius_m: float,
-    tx_to_noise: float,
-    path_loss_exponent: float,
-    unit_upload_ns: float,
-    requested_model: Ints,  # (M, K) out
-    mean_snr: Floats,  # (N, K) out, or (1, K) where channels are not drawn anew
-    initial_upload: Ints,  # (M, K) out
-) -> None:
-    """`draw_users` for many environments."""
-    for m in range(len(which)):
-        k = n_users[which[m]]
-        draw_users(
-            uniforms[m, : 3 * k].reshape((3, k)), request_cumulative, radius_m, tx_to_noise, path_loss_exponent,
-            unit_upload_ns, requested_model[m, :k], mean_snr[min(which[m], len(mean_snr) - 1), :k],
-            initial_upload[m, :k],
-        )  # fmt: skip
-
-
-@compiled
-def step_many(
-    actions: Ints,  # (N,)
-    skip: NDArray[np.bool_],  # (N,) environments to leave alone
-    n_users: Ints,
-    load_ns: Ints,  # (N or 1, I + 1, I)
-    per_sample: Ints,
-    per_batch: Ints,
-    max_batch: Ints,
-    load_cells: NDArray[Any],
-    load_fraction: NDArray[np.float32],
-    blocks: NDArray[np.float32],
-    deadline_ns: int,
-    first_user: Ints,  # (N, I + 1)
-    next_user: Ints,  # in and out, as are all that follow
-    users: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    history: Ints,  # (N, K, HISTORY_COLUMNS), or (N, 1, …) to keep the last batch only
-    served_users: Ints,  # (N, K), or (N, 0) to keep none
-    served_upload: Ints,  # likewise
-    uniforms: Floats,  # (N, K) to draw the pending users' channels anew, or (N, 0)
-    mean_snr: Floats,
-    unit_upload_ns: float,
-    upload_ns: Ints,  # (N, K) out, or (1, K) for scratch
-    accepted: NDArray[np.bool_],  # (N,) out
-    any_legal: NDArray[np.bool_],  # (N,)
-    unloaded_ns: NDArray[Any],
-    budget: NDArray[np.float32],
-    resident_blocks: NDArray[np.float32],
-    load_time: NDArray[np.float32],
-    pending: NDArray[np.float32],
-    upload_time: NDArray[np.float32],
-    batch_time: NDArray[np.float32],
-    mask: NDArray[np.int8],
-) -> None:
-    """One step of every environment: serve a batch, draw channels, observe.
-
-    The mask says what is legal: at most the pending users and b_i (10c), finished within the deadline (13c). A refused
-    action ends the episode; its mask is all ones, as in every terminal state.
-    """
-    batch_cap = upload_time.shape[2]
-    redraws = uniforms.shape[1] > 0
-    for n in range(len(actions)):
-        if n + _AHEAD < len(actions):
-            _prefetch_step(
-                n + _AHEAD, actions[n + _AHEAD], first_user, next_user, unloaded_ns, upload_time, mask,
-            )  # fmt: skip
-        if skip[n]:
-            continue
-        action, k, t = actions[n], n_users[n], min(n, len(load_ns) - 1)
-        accepted[n] = any_legal[n] and 0 <= action < mask.shape[1] and mask[n, action] == 1
-        if not accepted[n]:
-            mask[n] = 1
-            any_legal[n] = False
-            continue
-        _serve_batch(
-            n, t, load_ns, per_sample, per_batch, action // batch_cap, action % batch_cap + 1,
-            next_user, users, sorted_upload, state, history, served_users, served_upload,
-        )  # fmt: skip
-        if redraws:
-            redraw_pending(
-                uniforms[n, :k], mean_snr[n, :k], unit_upload_ns, upload_ns[min(n, len(upload_ns) - 1), :k],
-                first_user[n], next_user[n], users[n, :k], sorted_upload[n, :k],
-            )  # fmt: skip
-        any_legal[n] = observe(
-            n, t, k, per_sample, per_batch, max_batch, load_cells, load_fraction, blocks, deadline_ns,
-            first_user, next_user, sorted_upload, state, redraws,
-            unloaded_ns, budget, resident_blocks, load_time, pending, upload_time, batch_time, mask,
-        )  # fmt: skip
+@inlined
+def draw_uniforms(e: Environments, n: int, count: int) -> None:
+    """The next ``count`` uniform numbers of environment n's own generator."""
+    for j in range(count):
+        e.uniforms[0, j] = next_double(e.generators[n, 0], e.generators[n, 1])
 
 
 @inlined
-def _prefetch_step(
-    n: int,
-    action: int,
-    first_user: Ints,
-    next_user: Ints,
-    unloaded_ns: NDArray[Any],
-    upload_time: NDArray[np.float32],
-    mask: NDArray[np.int8],
-) -> None:
-    """Fetch into the cache what the step of environment n will read first; a thousand of them do not fit at once."""
-    n_models, n_actions = next_user.shape[1], mask.shape[1]
-    if not 0 <= action < n_actions:
-        return
-    cell = n * n_actions + action
-    model = n * n_models + action // upload_time.shape[2]
-    prefetch(mask.ctypes.data + cell)
-    prefetch(next_user.ctypes.data + 8 * model)
-    prefetch(first_user.ctypes.data + 8 * (model + n))
-    prefetch(unloaded_ns.ctypes.data + unloaded_ns.itemsize * cell)
-    prefetch(upload_time.ctypes.data + 4 * cell)
+def draw_episode(e: Environments, n: int) -> None:
+    """Users, requests and channels of a new episode."""
+    k, row, radio = e.n_users[n], min(n, len(e.users) - 1), e.radio
+    draw_uniforms(e, n, 3 * k)
+    draw_users(
+        e.uniforms[0, : 3 * k].reshape((3, k)), e.request_cumulative, radio[0], radio[1], radio[2], radio[3],
+        e.requested_model[row, :k], e.mean_snr[row, :k], e.upload_ns[0, :k],
+    )  # fmt: skip
 
 
 @inlined
-def _serve_batch(
-    n: int,
-    t: int,
-    load_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    model: int,
-    size: int,
-    next_user: Ints,
-    users: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    history: Ints,
-    served_users: Ints,
-    served_upload: Ints,
-) -> None:
-    """Serve the ``size`` cheapest pending users of ``model`` (Theorem 2)."""
-    start, served = next_user[n, model], state[n, N_SERVED]
-    row = history[n, min(state[n, N_BATCHES], history.shape[1] - 1)]
-    record_batch(
-        load_ns[t, state[n, RESIDENT], model],
-        per_sample[t],
-        per_batch[t],
-        state[n, ELAPSED],
-        model,
-        sorted_upload[n, start : start + size],
-        0,
-        row,
+def begin_episode(e: Environments, n: int, resident: int) -> None:
+    """Start an episode with the users drawn or given: sort them, empty the history, observe."""
+    k, row = e.n_users[n], min(n, len(e.users) - 1)
+    sort_users(
+        e.requested_model[row, :k], e.upload_ns[0, :k], e.first_user[n], e.users[row, :k], e.sorted_upload[n, :k]
     )
-    if served_users.shape[1] > 0:
-        for b in range(size):
-            served_users[n, served + b] = users[n, start + b]
-            served_upload[n, served + b] = sorted_upload[n, start + b]
-    next_user[n, model] += size
-    state[n, ELAPSED] = row[FINISH]
-    state[n, RESIDENT] = model
-    state[n, N_BATCHES] += 1
-    state[n, N_SERVED] += size
+    e.next_user[n] = e.first_user[n, :-1]
+    e.state[n, ELAPSED] = 0
+    e.state[n, RESIDENT] = resident
+    e.state[n, N_BATCHES] = 0
+    e.state[n, N_SERVED] = 0
+    e.any_legal[n] = observe(e, n, True)
 
 
 @inlined
-def observe(
-    n: int,
-    t: int,
-    n_users: int,
-    per_sample: Ints,
-    per_batch: Ints,
-    max_batch: Ints,
-    load_cells: NDArray[Any],
-    load_fraction: NDArray[np.float32],
-    blocks: NDArray[np.float32],
-    deadline_ns: int,
-    first_user: Ints,
-    next_user: Ints,
-    sorted_upload: Ints,
-    state: Ints,
-    everything: bool,
-    unloaded_ns: NDArray[Any],  # (N, I · b_cap) in and out: upload and compute of a batch; past the deadline if none
-    budget: NDArray[np.float32],  # (N, 1) out, as are all that follow
-    resident_blocks: NDArray[np.float32],  # (N, J or more)
-    load_time: NDArray[np.float32],  # (N, I)
-    pending: NDArray[np.float32],  # (N, I) in and out
-    upload_time: NDArray[np.float32],  # (N, I, b_cap) in and out
-    batch_time: NDArray[np.float32],  # (N, I, b_cap)
-    mask: NDArray[np.int8],  # (N, I · b_cap)
-) -> bool:
+def serve_batch(e: Environments, n: int, model: int, size: int) -> None:
+    """Serve the ``size`` cheapest pending users of ``model`` (Theorem 2)."""
+    t = min(n, len(e.load_ns) - 1)
+    start, served = e.next_user[n, model], e.state[n, N_SERVED]
+    row = e.history[n, min(e.state[n, N_BATCHES], e.history.shape[1] - 1)]
+    load = e.load_ns[t, e.state[n, RESIDENT], model]
+    upload = e.sorted_upload[n, start : start + size]
+    record_batch(load, e.per_sample[t], e.per_batch[t], e.state[n, ELAPSED], model, upload, 0, row)
+    if e.served_users.shape[1] > 0:
+        for b in range(size):
+            e.served_users[n, served + b] = e.users[n, start + b]
+            e.served_upload[n, served + b] = upload[b]
+    e.next_user[n, model] += size
+    e.state[n, ELAPSED] = row[FINISH]
+    e.state[n, RESIDENT] = model
+    e.state[n, N_BATCHES] += 1
+    e.state[n, N_SERVED] += size
+
+
+@inlined
+def redraw_channels(e: Environments, n: int) -> None:
+    """New channels for all pending users."""
+    k = e.n_users[n]
+    if len(e.generators) > 0:
+        draw_uniforms(e, n, k)
+    redraw_pending(
+        e.uniforms[0, :k], e.mean_snr[n, :k], e.radio[3], e.upload_ns[0, :k],
+        e.first_user[n], e.next_user[n], e.users[n, :k], e.sorted_upload[n, :k],
+    )  # fmt: skip
+
+
+@inlined
+def observe(e: Environments, n: int, everything: bool) -> bool:
     """Write the observation and the action mask of the present state; return whether any action is legal.
 
     Times are fractions of the deadline, clipped at 1; cells of batches that cannot exist (too few users pending, or
     larger than b_i) hold 1. The mask of a state without a legal action is all ones.
 
-    A batch changes the pending users of one model only. Unless ``everything`` is to be written, the arrays marked "in"
-    must hold the state before the last batch, under the same channels. What depends on the resident model and on the
-    time left is one pass over all cells without a branch, which the compiler turns into vector instructions.
+    A batch changes the pending users of one model only. Unless ``everything`` is to be written, ``unloaded_ns``,
+    ``pending`` and ``upload_time`` must hold the state before the last batch, under the same channels. What depends on
+    the resident model and on the time left is one pass over all cells without a branch, which the compiler turns into
+    vector instructions.
     """
-    resident = state[n, RESIDENT]
-    left = deadline_ns - state[n, ELAPSED]
-    n_models, batch_cap = upload_time.shape[1], upload_time.shape[2]
+    t = min(n, len(e.load_ns) - 1)
+    deadline_ns, resident = e.settings[DEADLINE], e.state[n, RESIDENT]
+    left = deadline_ns - e.state[n, ELAPSED]
     scale = 1.0 / max(1, deadline_ns)
     if everything:
-        for c in range(n_models * batch_cap):
-            unloaded_ns[n, c] = deadline_ns + 1
-        upload_time[n] = 1.0
-    for i in range(0 if everything else resident, n_models if everything else resident + 1):
-        start = next_user[n, i]
-        n_pending = first_user[n, i + 1] - start
-        pending[n, i] = n_pending / max(1, n_users)
-        possible = min(n_pending, max_batch[t, i], batch_cap)
-        upload = 0
-        for b in range(possible):
-            upload += sorted_upload[n, start + b]
-            time = upload + batch_compute_ns(per_sample[t], per_batch[t], i, b + 1)
-            unloaded_ns[n, i * batch_cap + b] = min(time, deadline_ns + 1)
-            upload_time[n, i, b] = min(1.0, upload * scale)
-        for b in range(possible, batch_cap if not everything else possible):
-            unloaded_ns[n, i * batch_cap + b] = deadline_ns + 1
-            upload_time[n, i, b] = 1.0
-    budget[n, 0] = left * scale
-    for j in range(resident_blocks.shape[1]):
-        resident_blocks[n, j] = blocks[t, resident, j]
-    for i in range(n_models):
-        load_time[n, i] = load_fraction[t, resident, i]
-    kind = unloaded_ns.dtype.type
+        _describe_pending(e, n, t, deadline_ns, scale)
+    else:
+        _describe_pending_of(e, n, t, resident, deadline_ns, scale)
+    e.budget[n, 0] = left * scale
+    for j in range(e.resident.shape[1]):
+        e.resident[n, j] = e.blocks[t, resident, j]
+    for i in range(e.load_time.shape[1]):
+        e.load_time[n, i] = e.load_fraction[t, resident, i]
+    kind = e.unloaded_ns.dtype.type
     limit, single_scale, one = kind(left), np.float32(scale), np.float32(1.0)
-    fractions = batch_time[n].reshape(-1)
-    n_legal = 0
-    for c in range(mask.shape[1]):
-        time = kind(unloaded_ns[n, c] + load_cells[t, resident, c])
+    fractions = e.batch_time[n].reshape(-1)
+    shortest = limit + 1
+    for c in range(e.mask.shape[1]):
+        time = kind(e.unloaded_ns[n, c] + e.load_cells[t, resident, c])
         fraction = np.float32(time) * single_scale
         fractions[c] = fraction if fraction < one else one
-        is_legal = time <= limit
-        mask[n, c] = is_legal
-        n_legal += is_legal
-    if n_legal == 0:
-        mask[n] = 1
-    return n_legal > 0
+        e.mask[n, c] = time <= limit
+        shortest = min(shortest, time)
+    any_legal = shortest <= limit
+    if not any_legal:
+        e.mask[n] = 1
+    return bool(any_legal)
+
+
+@inlined
+def _describe_pending(e: Environments, n: int, t: int, deadline_ns: int, scale: float) -> None:
+    """What pending users need, for all models.
+
+    It goes from user to user, not from model to model: the processor cannot guess how many users a model has.
+    """
+    n_models, batch_cap = e.upload_time.shape[1], e.upload_time.shape[2]
+    for c in range(n_models * batch_cap):
+        e.unloaded_ns[n, c] = deadline_ns + 1
+    e.upload_time[n] = 1.0
+    for i in range(n_models):
+        e.pending[n, i] = (e.first_user[n, i + 1] - e.next_user[n, i]) / max(1, e.n_users[n])
+    row = min(n, len(e.users) - 1)
+    upload = 0
+    for place in range(e.n_users[n]):
+        # Unsigned indices, as in `sort_users`; it takes half of the time.
+        model: Any = np.uint32(e.requested_model[row, np.uint32(e.users[row, place])])
+        b = place - e.next_user[n, model]
+        upload = e.sorted_upload[n, place] + (upload if b > 0 else 0)
+        if 0 <= b < min(e.max_batch[t, model], batch_cap):
+            _describe_batch(e, n, t, model, b, upload, deadline_ns, scale)
+
+
+@inlined
+def _describe_pending_of(e: Environments, n: int, t: int, model: int, deadline_ns: int, scale: float) -> None:
+    """What pending users need, for one model."""
+    batch_cap = e.upload_time.shape[2]
+    start = e.next_user[n, model]
+    n_pending = e.first_user[n, model + 1] - start
+    e.pending[n, model] = n_pending / max(1, e.n_users[n])
+    possible = min(n_pending, e.max_batch[t, model], batch_cap)
+    upload = 0
+    for b in range(possible):
+        upload += e.sorted_upload[n, start + b]
+        _describe_batch(e, n, t, model, b, upload, deadline_ns, scale)
+    for b in range(possible, batch_cap):
+        e.unloaded_ns[n, model * batch_cap + b] = deadline_ns + 1
+        e.upload_time[n, model, b] = 1.0
+
+
+@inlined
+def _describe_batch(
+    e: Environments, n: int, t: int, model: int, b: int, upload: int, deadline_ns: int, scale: float
+) -> None:
+    """What the next b + 1 users of a model need, from the sum of their uploads."""
+    time = upload + batch_compute_ns(e.per_sample[t], e.per_batch[t], model, b + 1)
+    cell = np.uint32(model * e.upload_time.shape[2] + b)
+    e.unloaded_ns[n, cell] = min(time, deadline_ns + 1)
+    e.upload_time[n, model, np.uint32(b)] = min(1.0, upload * scale)

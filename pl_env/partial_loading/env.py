@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -12,12 +11,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from pl_env.errors import InvalidAction
-from pl_env.partial_loading import dynamics
+from pl_env.partial_loading import dynamics, stepping
+from pl_env.partial_loading.arrays import OBSERVATION, Environments, environment_addresses
 from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
 from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.partial_loading.stepping import SERVED
 from pl_env.ranges import require, require_one_of
 from pl_env.times import NS_PER_SECOND, nanoseconds
 
@@ -25,11 +26,7 @@ Observation = dict[str, NDArray[np.float32]]
 
 INVALID_ACTION = ("terminate", "raise")
 _FIRST = np.zeros(1, dtype=np.int64)
-_NOT_SKIPPED = np.zeros(1, dtype=np.bool_)
-
-# The kernels take so many arrays that they are handed over in groups, which type checkers cannot count.
-_step_many: Callable[..., None] = dynamics.step_many
-_reset_many: Callable[..., None] = dynamics.reset_many
+_NOT_RESETTING = np.zeros(1, dtype=np.bool_)
 
 
 def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
@@ -41,7 +38,7 @@ def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario
 
 
 def observation_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
-    """Shape of each array of an observation, in the order in which `dynamics.observe` takes them."""
+    """Shape of each array of an observation, by its key, which is its name in `Environments` too."""
     n_models, batch_cap = scenario.n_models, scenario.max_batch_size
     return {
         "budget": (1,),
@@ -58,18 +55,40 @@ def observation_space(scenario: Scenario) -> spaces.Dict:
     return spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in observation_shapes(scenario).items()})
 
 
-def stacked_tables(table: ServingTable, deadline_ns: int, scenario: Scenario) -> tuple[NDArray[Any], ...]:
+def stacked_tables(table: ServingTable, deadline_ns: int, scenario: Scenario) -> dict[str, NDArray[Any]]:
     """What the kernels look times up in, for one environment: arrays with a leading axis of length 1."""
-    arrays = (
-        table.load_ns,
-        table.compute_ns_per_sample,
-        table.compute_ns_per_batch,
-        table.max_batch,
-        *dynamics.observation_tables(
-            table.load_ns, table.has_block, deadline_ns, scenario.max_batch_size, scenario.most_blocks
-        ),
+    load_cells, load_fraction, blocks = dynamics.observation_tables(
+        table.load_ns, table.has_block, deadline_ns, scenario.max_batch_size, scenario.most_blocks
     )
-    return tuple(array[None] for array in arrays)
+    arrays = {
+        "load_ns": table.load_ns,
+        "per_sample": table.compute_ns_per_sample,
+        "per_batch": table.compute_ns_per_batch,
+        "max_batch": table.max_batch,
+        "load_cells": load_cells,
+        "load_fraction": load_fraction,
+        "blocks": blocks,
+    }
+    return {name: array[None] for name, array in arrays.items()}
+
+
+def episode_arrays(scenario: Scenario, n_envs: int) -> dict[str, NDArray[Any]]:
+    """Arrays of N environments that do not depend on the number of users, nor on the library."""
+    n, n_models, n_actions = n_envs, scenario.n_models, scenario.n_models * scenario.max_batch_size
+    return {
+        "settings": np.array([nanoseconds(scenario.deadline), scenario.fading == "batch"]),
+        "radio": np.array(scenario.radio),
+        "request_cumulative": scenario.request_cumulative,
+        "first_user": np.zeros((n, n_models + 1), dtype=np.int32),
+        "next_user": np.zeros((n, n_models), dtype=np.int32),
+        "state": np.zeros((n, dynamics.STATE_ENTRIES), dtype=np.int64),
+        "any_legal": np.zeros(n, dtype=np.bool_),
+        "numbers": np.zeros((stepping.REPORTED_NUMBERS, n)),
+        "counts": np.zeros((stepping.REPORTED_COUNTS, n), dtype=np.int64),
+        "flags": np.zeros((stepping.REPORTED_FLAGS, n), dtype=np.bool_),
+        **{key: np.zeros((n, *shape), dtype=np.float32) for key, shape in observation_shapes(scenario).items()},
+        "mask": np.ones((n, n_actions), dtype=np.int8),
+    }
 
 
 class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
@@ -172,18 +191,10 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self.action_space = spaces.Discrete(self._action_count)
         self.observation_space = observation_space(self.scenario)  # type: ignore[assignment]
         # The kernels are those of many environments, so every array has a leading axis of length 1.
-        self._observation = {
-            key: np.zeros((1, *shape), dtype=np.float32) for key, shape in observation_shapes(self.scenario).items()
-        }
-        self._mask = np.ones((1, self._action_count), dtype=np.int8)
+        self._parts = episode_arrays(self.scenario, 1) | {"generators": np.zeros((0, 2), dtype=np.int64)}
         self._action = np.zeros(1, dtype=np.int64)
-        self._state = np.zeros((1, dynamics.STATE_ENTRIES), dtype=np.int64)
-        self._first_user = np.zeros((1, n_models + 1), dtype=np.int64)
-        self._next_user = np.zeros((1, n_models), dtype=np.int64)
-        self._any_legal = np.zeros(1, dtype=np.bool_)
-        self._accepted = np.zeros(1, dtype=np.bool_)
         self._deadline_ns = -1  # no episode yet
-        self._redraws, self._unit_upload_ns = False, 0.0
+        self._redraws = False
         self._table: ServingTable
         self._allocate_users(0)
 
@@ -192,21 +203,49 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         if deadline_ns == self._deadline_ns and table is self._table:
             return
         self._table, self._deadline_ns = table, deadline_ns
-        self._tables = stacked_tables(table, deadline_ns, self.scenario)
-        self._unloaded_ns = np.zeros_like(self._mask, dtype=self._tables[4].dtype)
+        self._parts |= stacked_tables(table, deadline_ns, self.scenario)
+        self._parts["unloaded_ns"] = np.zeros((1, self._action_count), dtype=self._parts["load_cells"].dtype)
+        self._is_bound = False
 
     def _allocate_users(self, n_users: int) -> None:
         """Make the per-user arrays of an episode with K users."""
         shape = (1, n_users)
-        self._n_users = np.array([n_users])
-        self._requested_model = np.zeros(shape, dtype=np.int64)
-        self._mean_snr = np.zeros(shape)
-        self._upload_ns = np.zeros(shape, dtype=np.int64)
-        self._users = np.zeros(shape, dtype=np.int64)
-        self._sorted_upload = np.zeros(shape, dtype=np.int64)
-        self._history = np.zeros((*shape, dynamics.HISTORY_COLUMNS), dtype=np.int64)
-        self._served_users = np.zeros(shape, dtype=np.int64)
-        self._served_upload = np.zeros(shape, dtype=np.int64)
+        self._parts |= {
+            "n_users": np.array([n_users]),
+            "uniforms": np.zeros((1, 3 * n_users)),
+            "requested_model": np.zeros(shape, dtype=np.int64),
+            "mean_snr": np.zeros(shape),
+            "upload_ns": np.zeros(shape, dtype=np.int64),
+            "users": np.zeros(shape, dtype=np.int32),
+            "sorted_upload": np.zeros(shape, dtype=np.int64),
+            "history": np.zeros((*shape, dynamics.HISTORY_COLUMNS), dtype=np.int64),
+            "served_users": np.zeros(shape, dtype=np.int64),
+            "served_upload": np.zeros(shape, dtype=np.int64),
+        }
+        self._is_bound = False
+
+    def _bind(self) -> None:
+        """Gather what a step needs: where the arrays lie, and their only rows."""
+        arrays = Environments(**self._parts)
+        self._addresses = environment_addresses(arrays)
+        self._rows = [(key, self._parts[key][0]) for key in OBSERVATION]
+        self._mask = arrays.mask[0]
+        self._uniforms = arrays.uniforms[0, : self.n_users]
+        self._unloaded_ns = arrays.unloaded_ns
+        self._numbers = arrays.numbers.reshape(-1)
+        self._counts = arrays.counts.reshape(-1)
+        self._flags = arrays.flags.reshape(-1)
+        self._is_bound = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what `_bind` makes of the arrays, which does not hold for copies of them."""
+        bound = {"_addresses", "_rows", "_mask", "_uniforms", "_unloaded_ns", "_numbers", "_counts", "_flags"}
+        return {key: value for key, value in self.__dict__.items() if key not in bound}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._deadline_ns >= 0:
+            self._bind()
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -231,45 +270,12 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self._draw()
         else:
             self._replay(instance)
-        self._uniforms = np.empty((1, self.n_users if self._redraws else 0))
-        observation = (*self._observation.values(), self._mask)
-        users = (self._first_user, self._next_user, self._users, self._sorted_upload, self._state)
-        _reset_many(
-            _FIRST,
-            self._initial_resident,
-            self._n_users,
-            self._requested_model,
-            self._upload_ns,
-            *self._tables[1:],
-            self._deadline_ns,
-            *users,
-            self._any_legal,
-            self._unloaded_ns,
-            *observation,
-        )
-        # Gathered once an episode, as looking up thirty attributes takes as long as the step itself.
-        self._step_arguments = (
-            self._action,
-            _NOT_SKIPPED,
-            self._n_users,
-            *self._tables,
-            self._deadline_ns,
-            *users,
-            self._history,
-            self._served_users,
-            self._served_upload,
-            self._uniforms,
-            self._mean_snr,
-            self._unit_upload_ns,
-            self._upload_ns,
-            self._accepted,
-            self._any_legal,
-            self._unloaded_ns,
-            *observation,
-        )
+        if not self._is_bound:
+            self._bind()
+        stepping.reset_many(self._addresses, self._parts["unloaded_ns"], _FIRST, self._initial_resident)
         if self.render_mode == "human":
             self.render()
-        return self._copied_observation(), self._info(after_step=False)
+        return {key: row.copy() for key, row in self._rows}, self._info()
 
     def _draw(self) -> None:
         """Draw an episode: the same numbers, from the same state of the generator, as `Scenario.sample`."""
@@ -279,19 +285,18 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         n_users = scenario.draw_n_users(rng)
         if n_users != self.n_users:
             self._allocate_users(n_users)
+        parts = self._parts
         dynamics.draw_users(
             rng.random((3, n_users)),
             scenario.request_cumulative,
             *scenario.radio,
-            self._requested_model[0],
-            self._mean_snr[0],
-            self._upload_ns[0],
+            parts["requested_model"][0],
+            parts["mean_snr"][0],
+            parts["upload_ns"][0],
         )
-        self._initial_resident = -1
-        self._redraws = scenario.fading == "batch"
-        self._unit_upload_ns = scenario.unit_upload_ns
+        self._use_constants(-1, scenario.fading, scenario.unit_upload_ns)
         self._instance: Instance | None = None  # made when asked for
-        self._initial_upload_ns = self._upload_ns.copy() if self._redraws else self._upload_ns
+        self._initial_upload_ns = parts["upload_ns"][0].copy() if self._redraws else parts["upload_ns"][0]
 
     def _replay(self, instance: Instance) -> None:
         """Take the episode from an instance."""
@@ -305,13 +310,18 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self._use_table(instance.table, int(instance.deadline_ns))
         self._allocate_users(instance.n_users)
         assert instance.mean_snr is not None
-        self._requested_model[0] = instance.requested_model
-        self._mean_snr[0] = instance.mean_snr
-        self._upload_ns[0] = instance.upload_ns
-        self._initial_resident = int(instance.resident)
-        self._redraws = instance.fading == "batch"
-        self._unit_upload_ns = float(instance.unit_upload_ns)
+        self._parts["requested_model"][0] = instance.requested_model
+        self._parts["mean_snr"][0] = instance.mean_snr
+        self._parts["upload_ns"][0] = instance.upload_ns
+        self._use_constants(int(instance.resident), instance.fading, float(instance.unit_upload_ns))
         self._instance = instance
+
+    def _use_constants(self, resident: int, fading: str, unit_upload_ns: float) -> None:
+        """Set what is the instance's own, or the scenario's."""
+        self._initial_resident = resident
+        self._redraws = fading == "batch"
+        self._parts["settings"][:] = (self._deadline_ns, self._redraws)
+        self._parts["radio"][3] = unit_upload_ns
 
     def step(self, action: np.int64) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Run one batch.
@@ -331,48 +341,46 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             raise InvalidAction(f"action is {action!r}; it must be an integer") from None
         if self._deadline_ns < 0:
             raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
-        legal = 0 <= index < self._action_count and bool(self._any_legal[0] and self._mask[0, index])
-        if not legal and self.invalid_action == "raise":
-            raise InvalidAction(self._why_illegal(index))
-        if legal and self._redraws:  # a refused action takes no draw, so that it changes nothing
-            self.np_random.random(out=self._uniforms[0])
-        self._action[0] = index if legal else -1
-        _step_many(*self._step_arguments)
-        reward = (index % self._batch_cap + 1) / self.n_users if legal else 0.0
+        if self.invalid_action == "raise" or self._redraws:
+            legal = 0 <= index < self._action_count and self.any_legal and bool(self._mask[index])
+            if not legal and self.invalid_action == "raise":
+                raise InvalidAction(self._why_illegal(index))
+            if legal and self._redraws:  # a refused action takes no draw, so that it changes nothing
+                self.np_random.random(out=self._uniforms)
+        self._action[0] = index if 0 <= index < self._action_count else -1
+        stepping.step_many(self._addresses, self._unloaded_ns, self._action, _NOT_RESETTING)
         if self.render_mode == "human":
             self.render()
-        return self._copied_observation(), reward, not self.any_legal, False, self._info(True, legal)
-
-    def _copied_observation(self) -> Observation:
-        return {key: value[0].copy() for key, value in self._observation.items()}
-
-    def _info(self, after_step: bool, accepted: bool = True) -> dict[str, Any]:
-        n_batches = self._state[0, N_BATCHES]
+        reward, _, elapsed, upload, load, compute = self._numbers.tolist()
+        terminated, invalid, ran = self._flags.tolist()
         info = {
-            "action_mask": self._mask[0].copy(),
-            "invalid_action": not accepted,
-            "served": int(self._state[0, N_SERVED]),
-            "elapsed_seconds": int(self._state[0, ELAPSED]) / NS_PER_SECOND,
+            "action_mask": self._mask.copy(),
+            "invalid_action": invalid,
+            "served": self._counts.item(SERVED),
+            "elapsed_seconds": elapsed,
         }
-        if after_step and accepted:
-            _, _, upload, load, compute, _ = self._history[0, n_batches - 1].tolist()
-            info["upload_seconds"] = upload / NS_PER_SECOND
-            info["load_seconds"] = load / NS_PER_SECOND
-            info["compute_seconds"] = compute / NS_PER_SECOND
-        return info
+        if ran:
+            info["upload_seconds"] = upload
+            info["load_seconds"] = load
+            info["compute_seconds"] = compute
+        return {key: row.copy() for key, row in self._rows}, reward, terminated, False, info
+
+    def _info(self) -> dict[str, Any]:
+        """The info of a reset."""
+        return {"action_mask": self._mask.copy(), "invalid_action": False, "served": 0, "elapsed_seconds": 0.0}
 
     def _why_illegal(self, action: int) -> str:
         if not 0 <= action < self._action_count:
             return f"action is {action}; it must be from 0 to {self._action_count - 1}"
         model, size = action // self._batch_cap, action % self._batch_cap + 1
-        pending = int(self._first_user[0, model + 1] - self._next_user[0, model])
+        pending = int(self._parts["first_user"][0, model + 1] - self._parts["next_user"][0, model])
         largest = int(self._table.max_batch[model])
         batch = f"action is {action}, a batch of {size} for model {model}"
         if size > pending:
             return f"{batch}; only {pending} users of it are pending"
         if size > largest:
             return f"{batch}; at most {largest} fit into GPU memory"
-        left = (self._deadline_ns - int(self._state[0, ELAPSED])) / NS_PER_SECOND
+        left = (self._deadline_ns - int(self._parts["state"][0, ELAPSED])) / NS_PER_SECOND
         return f"{batch}; it would end after the deadline, {left:.6f} s from now"
 
     def render(self) -> Any:
@@ -398,12 +406,12 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
-        return np.asarray(self._mask[0], dtype=np.bool_)
+        return np.asarray(self._parts["mask"][0], dtype=np.bool_)
 
     @property
     def any_legal(self) -> bool:
         """Whether any action is legal now; False in a terminal state."""
-        return bool(self._any_legal[0])
+        return bool(self._parts["any_legal"][0])
 
     @property
     def instance(self) -> Instance:
@@ -412,18 +420,19 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             raise gymnasium.error.ResetNeeded("Cannot ask for env.instance before calling env.reset()")
         if self._instance is None:
             self._instance = self.scenario.instance(
-                self._table, self._requested_model[0], self._mean_snr[0], self._initial_upload_ns[0]
+                self._table, self._parts["requested_model"][0], self._parts["mean_snr"][0], self._initial_upload_ns
             )
         return self._instance
 
     @property
     def schedule(self) -> Schedule:
         """The batches run so far."""
-        n_batches, served = int(self._state[0, N_BATCHES]), int(self._state[0, N_SERVED])
+        parts = self._parts
+        served = int(parts["state"][0, N_SERVED])
         return Schedule(
-            history=self._history[0, :n_batches].copy(),
-            users=self._served_users[0, :served].copy(),
-            user_upload_ns=self._served_upload[0, :served].copy(),
+            history=parts["history"][0, : self.n_batches].copy(),
+            users=parts["served_users"][0, :served].copy(),
+            user_upload_ns=parts["served_upload"][0, :served].copy(),
             n_users=self.n_users,
             solver="environment",
         )
@@ -432,26 +441,25 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     def pending_users(self) -> NDArray[np.int64]:
         """Indices of the users not yet served, ascending, int64; user n of `remaining` is entry n."""
         pending = np.ones(self.n_users, dtype=np.bool_)
-        pending[self._served_users[0, : self._state[0, N_SERVED]]] = False
+        pending[self._parts["served_users"][0, : self._parts["state"][0, N_SERVED]]] = False
         return np.flatnonzero(pending)
 
     def remaining(self) -> Instance:
         """What is left of the episode as an instance of its own: pending users, present channels, time left."""
-        return self.instance.remaining(
-            self.pending_users, self._upload_ns[0], int(self._state[0, RESIDENT]), int(self._state[0, ELAPSED])
-        )
+        state, upload_ns = self._parts["state"][0], self._parts["upload_ns"][0]
+        return self.instance.remaining(self.pending_users, upload_ns, int(state[RESIDENT]), int(state[ELAPSED]))
 
     @property
     def n_users(self) -> int:
         """Users K of the present episode."""
-        return int(self._n_users[0])
+        return int(self._parts["n_users"][0])
 
     @property
     def n_batches(self) -> int:
         """Batches run so far."""
-        return int(self._state[0, N_BATCHES])
+        return int(self._parts["state"][0, N_BATCHES])
 
     @property
     def elapsed_seconds(self) -> float:
         """Seconds of the episode that have passed."""
-        return int(self._state[0, ELAPSED]) / NS_PER_SECOND
+        return int(self._parts["state"][0, ELAPSED]) / NS_PER_SECOND

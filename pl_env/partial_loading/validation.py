@@ -1,6 +1,6 @@
 """An independent judge of schedules: every constraint, recomputed from the instance in integers, without tolerance.
 
-It shares no code with ``dynamics.py``, so that an error there cannot hide here. It is compiled, at 5 µs a schedule,
+It shares no code with ``dynamics.py``, so that an error there cannot hide here. It is compiled, at 3 µs a schedule,
 so that every solver's result passes through it.
 """
 
@@ -32,7 +32,7 @@ _PROBLEMS = (
     "it ends after the deadline (13c)",
 )
 _OK, _MODEL, _NOBODY, _TOO_LARGE, _USER, _TWICE, _OTHER_MODEL = range(7)
-_USER_UPLOAD, _CHANNELS, _UPLOAD, _LOAD, _COMPUTE, _FINISH, _DEADLINE = range(7, 14)
+_USER_UPLOAD, _CHANNELS, _UPLOAD, _LOAD, _COMPUTE, _FINISH, _DEADLINE, _LENGTHS = range(7, 15)
 
 
 def check(schedule: Schedule, instance: Instance) -> None:
@@ -55,11 +55,6 @@ def check(schedule: Schedule, instance: Instance) -> None:
         raise InfeasibleSchedule(f"schedule: its history has shape {history.shape}, not (N, 6)")
     if schedule.equal_bandwidth_channels < 0:
         raise InfeasibleSchedule(f"schedule: it has {schedule.equal_bandwidth_channels} channels (5)")
-    total = int(history[:, 1].clip(min=0).sum())
-    if len(users) != total or len(uploads) != total:
-        raise InfeasibleSchedule(
-            f"schedule: its batches add up to {total} users, it lists {len(users)} with {len(uploads)} upload times"
-        )
     problem, batch, user = _first_problem(
         history,
         users,
@@ -79,6 +74,10 @@ def check(schedule: Schedule, instance: Instance) -> None:
         instance.resident,
         instance.fading == "batch",
     )
+    if problem == _LENGTHS:
+        raise InfeasibleSchedule(
+            f"schedule: its batches add up to {user} users, it lists {len(users)} with {len(uploads)} upload times"
+        )
     if problem != _OK:
         raise InfeasibleSchedule(f"schedule: batch {batch}: {_PROBLEMS[problem].format(user=user)}")
 
@@ -103,7 +102,15 @@ def _first_problem(
     resident: int,
     redrawn: bool,
 ) -> tuple[int, int, int]:
-    """The first broken constraint: its number in `_PROBLEMS`, the batch, and the user where one is at fault."""
+    """The first broken constraint: its number in `_PROBLEMS`, the batch, and the user where one is at fault.
+
+    Where the batches do not add up to the users listed: `_LENGTHS`, -1, and what they add up to.
+    """
+    total = 0
+    for n in range(len(history)):
+        total += max(0, history[n, 1])
+    if len(users) != total or len(uploads) != total:
+        return _LENGTHS, -1, total
     n_models, n_blocks = has_block.shape
     is_served = np.zeros(len(requested_model), dtype=np.bool_)
     end_of_last, position = 0, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,25 +13,22 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from pl_env.low_level import fill_uniforms, generator_addresses
-from pl_env.partial_loading import dynamics
-from pl_env.partial_loading.dynamics import COMPUTE, ELAPSED, N_BATCHES, N_SERVED, UPLOAD
+from pl_env.low_level import generator_addresses
+from pl_env.partial_loading import dynamics, stepping
+from pl_env.partial_loading.arrays import OBSERVATION, Environments, environment_addresses
 from pl_env.partial_loading.env import (
     PartialLoadingEnv,
     as_scenario,
-    observation_shapes,
+    episode_arrays,
     observation_space,
     stacked_tables,
 )
 from pl_env.partial_loading.scenario import Scenario
+from pl_env.partial_loading.stepping import INVALID, LENGTH, RAN, RETURN, REWARD, SERVED, TERMINATED
 from pl_env.ranges import require, require_integer, require_one_of
-from pl_env.times import NS_PER_SECOND, nanoseconds
+from pl_env.times import nanoseconds
 
 Observations = dict[str, NDArray[np.float32]]
-
-_draw_many: Callable[..., None] = dynamics.draw_many
-_reset_many: Callable[..., None] = dynamics.reset_many
-_step_many: Callable[..., None] = dynamics.step_many
 
 
 class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
@@ -88,66 +85,54 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self._allocate()
 
     def _allocate(self) -> None:
+        """Make all arrays. What is not needed from one step to the next has one row for all environments."""
         scenario, n, k = self.scenario, self.num_envs, self.scenario.most_users
-        n_models, cap = scenario.n_models, scenario.max_batch_size
-        self._redraws = scenario.fading == "batch"
-        self._deadline_ns = nanoseconds(scenario.deadline)
+        redraws = scenario.fading == "batch"
         self._generators: list[np.random.Generator] = []
-        self._observations = {
-            key: np.zeros((n, *shape), dtype=np.float32) for key, shape in observation_shapes(scenario).items()
-        }
-        self._mask = np.ones((n, n_models * cap), dtype=np.int8)
-        self._n_users = np.full(n, k, dtype=np.int64)
-        self._first_user = np.zeros((n, n_models + 1), dtype=np.int64)
-        self._next_user = np.zeros((n, n_models), dtype=np.int64)
-        self._users = np.zeros((n, k), dtype=np.int32)
-        self._sorted_upload = np.zeros((n, k), dtype=np.int64)
-        self._state = np.zeros((n, dynamics.STATE_ENTRIES), dtype=np.int64)
-        self._history = np.zeros((n, 1, dynamics.HISTORY_COLUMNS), dtype=np.int64)
-        self._mean_snr = np.zeros((n if self._redraws else 1, k))
-        self._uniforms = np.zeros((n, k if self._redraws else 0))
-        self._upload_ns = np.zeros((1, k), dtype=np.int64)  # scratch
-        self._served_users = np.zeros((n, 0), dtype=np.int64)  # no schedule is kept
-        self._any_legal = np.zeros(n, dtype=np.bool_)
-        self._accepted = np.zeros(n, dtype=np.bool_)
+        self._draws_sizes = scenario.resample_library or isinstance(scenario.n_users, tuple)
         self._done = np.zeros(n, dtype=np.bool_)
-        self._stack_tables()
+        self._none = np.zeros(n, dtype=np.bool_)
+        tables = self._tables()
+        self._arrays = Environments(
+            **episode_arrays(scenario, n),
+            **tables,
+            generators=np.zeros((n, 2), dtype=np.int64),
+            uniforms=np.zeros((1, 3 * k)),
+            requested_model=np.zeros((n if redraws else 1, k), dtype=np.int64),
+            mean_snr=np.zeros((n if redraws else 1, k)),
+            upload_ns=np.zeros((1, k), dtype=np.int64),
+            n_users=np.full(n, k, dtype=np.int64),
+            users=np.zeros((n if redraws else 1, k), dtype=np.int32),
+            sorted_upload=np.zeros((n, k), dtype=np.int64),
+            history=np.zeros((n, 1, dynamics.HISTORY_COLUMNS), dtype=np.int64),
+            served_users=np.zeros((n, 0), dtype=np.int64),  # no schedule is kept
+            served_upload=np.zeros((n, 0), dtype=np.int64),
+            unloaded_ns=np.zeros((n, scenario.n_models * scenario.max_batch_size), dtype=tables["load_cells"].dtype),
+        )
+        self._bind()
 
-    def _stack_tables(self) -> None:
+    def _tables(self) -> dict[str, NDArray[Any]]:
         """One table for all environments, or room for one for each where libraries are drawn anew."""
         scenario = self.scenario
         if not scenario.resample_library:
-            table, copies = scenario.table, 1
-        else:
-            table, copies = scenario.draw_table(np.random.default_rng(0)), self.num_envs
-        self._tables = tuple(
-            np.repeat(array, copies, axis=0) for array in stacked_tables(table, self._deadline_ns, scenario)
-        )
-        self._unloaded_ns = np.zeros(self._mask.shape, dtype=self._tables[4].dtype)
-        self._gather_arguments()
+            return stacked_tables(scenario.table, nanoseconds(scenario.deadline), scenario)
+        tables = stacked_tables(scenario.draw_table(np.random.default_rng(0)), nanoseconds(scenario.deadline), scenario)
+        return {name: np.repeat(array, self.num_envs, axis=0) for name, array in tables.items()}
 
-    def _gather_arguments(self) -> None:
-        """What the kernels take besides what changes from call to call, gathered once: the arrays stay the same."""
-        users = (self._first_user, self._next_user, self._users, self._sorted_upload, self._state)
-        observations = (self._unloaded_ns, *self._observations.values(), self._mask)
-        self._draw_arguments = (self.scenario.request_cumulative, *self.scenario.radio)
-        self._reset_arguments = (*self._tables[1:], self._deadline_ns, *users, self._any_legal, *observations)
-        self._step_arguments = (
-            self._n_users,
-            *self._tables,
-            self._deadline_ns,
-            *users,
-            self._history,
-            self._served_users,
-            self._served_users,
-            self._uniforms,
-            self._mean_snr,
-            self.scenario.unit_upload_ns,
-            self._upload_ns,
-            self._accepted,
-            self._any_legal,
-            *observations,
-        )
+    def _bind(self) -> None:
+        """Note where the arrays and the generators lie."""
+        self._addresses = environment_addresses(self._arrays)
+        self._observations = {key: getattr(self._arrays, key) for key in OBSERVATION}
+        if self._generators:
+            self._arrays.generators[:] = generator_addresses(self._generators)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the addresses, which do not hold for copies."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_addresses", "_observations")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()
 
     @cached_property
     def observation_space(self) -> spaces.Space[Any]:  # type: ignore[override]
@@ -191,34 +176,27 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             for i in np.flatnonzero(mask):
                 if seeds[i] is not None:
                     self._generators[i] = seeding.np_random(seeds[i])[0]
-        self._addresses = generator_addresses(self._generators)
-        self._start(np.flatnonzero(mask))
-        self._done[mask] = False
-        return self._returned_observations(), self._infos(mask.copy(), np.zeros(n, dtype=np.bool_))
+        self._arrays.generators[:] = generator_addresses(self._generators)
+        self._start(mask)
+        self._done = self._done & ~mask
+        return self._returned_observations(), self._infos(mask.copy())
 
-    def _start(self, which: NDArray[np.int64]) -> None:
+    def _start(self, these: NDArray[np.bool_]) -> None:
         """Draw and begin the episodes of some environments."""
-        scenario = self.scenario
-        if scenario.resample_library or isinstance(scenario.n_users, tuple):
-            for i in which.tolist():
-                self._draw_sizes(i)
-        uniforms = np.empty((len(which), 3 * scenario.most_users))
-        fill_uniforms(self._addresses, which, 3 * self._n_users[which], np.arange(len(which)), uniforms)
-        requested_model = np.empty((len(which), scenario.most_users), dtype=np.int64)
-        upload_ns = np.empty_like(requested_model)
-        _draw_many(which, self._n_users, uniforms, *self._draw_arguments, requested_model, self._mean_snr, upload_ns)
-        _reset_many(which, -1, self._n_users, requested_model, upload_ns, *self._reset_arguments)
+        if self._draws_sizes:
+            self._draw_sizes(these)
+        stepping.reset_many(self._addresses, self._arrays.unloaded_ns, np.flatnonzero(these), -1)
 
-    def _draw_sizes(self, n: int) -> None:
+    def _draw_sizes(self, these: NDArray[np.bool_]) -> None:
         """Draw what is fixed in most scenarios: the library, and the number of users."""
-        rng = self._generators[n]
-        if self.scenario.resample_library:
-            table = self.scenario.draw_table(rng)
-            for stacked, array in zip(
-                self._tables, stacked_tables(table, self._deadline_ns, self.scenario), strict=True
-            ):
-                stacked[n] = array[0]
-        self._n_users[n] = self.scenario.draw_n_users(rng)
+        scenario = self.scenario
+        for n in np.flatnonzero(these).tolist():
+            rng = self._generators[n]
+            if scenario.resample_library:
+                table = scenario.draw_table(rng)
+                for name, array in stacked_tables(table, nanoseconds(scenario.deadline), scenario).items():
+                    getattr(self._arrays, name)[n] = array[0]
+            self._arrays.n_users[n] = scenario.draw_n_users(rng)
 
     def step(
         self, actions: ArrayLike
@@ -242,49 +220,26 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         require(bool(self._generators), "step()", "called", "called after reset()")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             require(not self._done.any(), "autoreset_mode", "DISABLED", "followed by a reset of what has ended")
-        resetting = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else np.zeros(n, dtype=np.bool_)
-        rewards = self._run(chosen.astype(np.int64, copy=False), resetting)
-        terminations = ~self._any_legal & ~resetting
-        stepped = ~resetting
-        if resetting.any():
-            self._start(np.flatnonzero(resetting))
-        final = self._episode_statistics(terminations) if terminations.any() else {}
-        if self.autoreset_mode == AutoresetMode.SAME_STEP and terminations.any():
-            final |= self._final(terminations)
-            stepped = ~terminations
-            self._start(np.flatnonzero(terminations))
-        self._done = terminations
-        infos = final | self._infos(np.ones(n, dtype=np.bool_), stepped)
-        return self._returned_observations(), rewards, terminations.copy(), np.zeros(n, dtype=np.bool_), infos
-
-    def _run(self, actions: NDArray[np.int64], skip: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Step all environments that are not skipped; their rewards."""
-        if self._redraws:
-            self._draw_channels(actions, skip)
-        _step_many(actions, skip, *self._step_arguments)
-        sizes = actions % self.scenario.max_batch_size + 1
-        return np.where(self._accepted & ~skip, sizes / self._n_users, 0.0)
-
-    def _draw_channels(self, actions: NDArray[np.int64], skip: NDArray[np.bool_]) -> None:
-        """Uniform numbers for those whose action is legal, as a refused action draws nothing."""
-        flat = self._mask
-        in_range = (actions >= 0) & (actions < flat.shape[1])
-        legal = in_range & ~skip & self._any_legal
-        legal &= flat[np.arange(self.num_envs), np.where(in_range, actions, 0)] == 1
-        which = np.flatnonzero(legal)
-        fill_uniforms(self._addresses, which, self._n_users[which], which, self._uniforms)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the addresses, which do not hold for copies of the generators."""
-        return {key: value for key, value in self.__dict__.items() if key != "_addresses"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._addresses = generator_addresses(self._generators)
+        resetting = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._none
+        if self._draws_sizes:
+            self._draw_sizes(resetting)
+        arrays = self._arrays
+        stepping.step_many(self._addresses, arrays.unloaded_ns, chosen.astype(np.int64, copy=False), resetting)
+        rewards, terminated = arrays.numbers[REWARD].copy(), arrays.flags[TERMINATED].copy()
+        final: dict[str, Any] = {}
+        if np.count_nonzero(terminated):
+            statistics = {"r": arrays.numbers[RETURN].copy(), "l": arrays.counts[LENGTH].copy()}
+            final = {"episode": statistics, "_episode": terminated.copy()}
+            if self.autoreset_mode == AutoresetMode.SAME_STEP:
+                final |= self._final(terminated)
+                self._start(terminated)
+        self._done = terminated
+        infos = final | self._infos(np.ones(n, dtype=np.bool_))
+        return self._returned_observations(), rewards, terminated.copy(), np.zeros(n, dtype=np.bool_), infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
-        return self._mask.astype(np.bool_)
+        return self._arrays.mask.astype(np.bool_)
 
     # ------------------------------------------------------------ what is returned
 
@@ -293,44 +248,38 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             return self._observations
         return {key: value.copy() for key, value in self._observations.items()}
 
-    def _infos(self, present: NDArray[np.bool_], stepped: NDArray[np.bool_]) -> dict[str, Any]:
+    def _infos(self, present: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos as Gymnasium batches those of single environments: values, and under ``_key`` for whom they hold."""
-        mask, served, elapsed = self._mask, self._state[:, N_SERVED], self._state[:, ELAPSED] / NS_PER_SECOND
-        if not present.all():
-            mask, served, elapsed = mask * present[:, None], served * present, elapsed * present
-        elif self.copy:
-            mask = mask.copy()
+        mask, numbers, counts, flags = (getattr(self._arrays, name) for name in ("mask", "numbers", "counts", "flags"))
+        if np.count_nonzero(present) < self.num_envs:
+            mask, numbers, counts, flags = mask * present[:, None], numbers * present, counts * present, flags & present
+        else:
+            mask, numbers, counts, flags = mask.copy() if self.copy else mask, numbers.copy(), counts[:], flags.copy()
+        _, _, elapsed, upload, load, compute = numbers
+        ran = flags[RAN]
         infos: dict[str, Any] = {
             "action_mask": mask,
             "_action_mask": present,
-            "invalid_action": stepped & ~self._accepted,
+            "invalid_action": flags[INVALID],
             "_invalid_action": present,
-            "served": served.copy(),
+            "served": counts[SERVED].copy(),
             "_served": present,
             "elapsed_seconds": elapsed,
             "_elapsed_seconds": present,
         }
-        ran = stepped & self._accepted
-        if ran.any():
-            seconds = self._history[:, 0, UPLOAD : COMPUTE + 1].T / NS_PER_SECOND * ran
-            for key, values in zip(("upload_seconds", "load_seconds", "compute_seconds"), seconds, strict=True):
-                infos[key] = values
+        if np.count_nonzero(ran):
+            for key, seconds in (("upload_seconds", upload), ("load_seconds", load), ("compute_seconds", compute)):
+                infos[key] = seconds
                 infos[f"_{key}"] = ran
         return infos
-
-    def _episode_statistics(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
-        """Return (served users / K) and length of the episodes that have just ended, zeros for the others."""
-        returns = np.where(ended, self._state[:, N_SERVED] / self._n_users, 0.0)
-        lengths = np.where(ended, self._state[:, N_BATCHES] + ~self._accepted, 0)
-        return {"episode": {"r": returns, "l": lengths}, "_episode": ended.copy()}
 
     def _final(self, ended: NDArray[np.bool_]) -> dict[str, Any]:
         """Last observations and infos of the episodes that have just ended, as copies."""
         final_obs = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended):
             final_obs[i] = {key: value[i].copy() for key, value in self._observations.items()}
-        infos = self._infos(ended.copy(), ended)
-        if not infos["action_mask"].flags.owndata:
+        infos = self._infos(ended.copy())
+        if infos["action_mask"] is self._arrays.mask:
             infos["action_mask"] = infos["action_mask"].copy()
         return {
             "final_obs": final_obs,

@@ -9,7 +9,7 @@ from gymnasium.utils import seeding
 
 import baselines
 import pl_env
-from pl_env.partial_loading.dynamics import FINISH, MODEL, UPLOAD
+from pl_env.partial_loading.dynamics import FINISH, MODEL, UPLOAD, sort_users
 from tests import helpers
 
 
@@ -110,6 +110,25 @@ def test_many_users_of_a_model_are_served_cheapest_first(fading):
     assert env.schedule.users.tolist() == users
     assert len(users) > 100
     assert env.elapsed_seconds == episode.elapsed / 1e9
+
+
+@pytest.mark.parametrize(
+    ("n_models", "n_users", "highest"),
+    [(50, 80, 10**14), (50, 80, 5), (3, 30, 9), (1, 12, 4), (1, 13, 4), (2, 200, 7), (70_000, 40, 50), (5, 0, 1)],
+)
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_users_are_sorted_by_model_then_upload_time_then_index(n_models, n_users, highest, kind):
+    """Few and many users of a model, and more models than fit beside an upload time into 63 bits."""
+    rng = np.random.default_rng(n_models)
+    for _ in range(20):
+        model, upload = rng.integers(n_models, size=n_users), rng.integers(highest + 1, size=n_users)
+        first_user, users = np.empty(n_models + 1, dtype=kind), np.empty(n_users, dtype=kind)
+        sorted_upload = np.empty(n_users, dtype=np.int64)
+        sort_users(model, upload, first_user, users, sorted_upload)
+        order = np.lexsort((upload, model))
+        np.testing.assert_array_equal(users, order)
+        np.testing.assert_array_equal(sorted_upload, upload[order])
+        np.testing.assert_array_equal(first_user, np.searchsorted(model[order], np.arange(n_models + 1)))
 
 
 def test_a_batch_worked_by_hand():

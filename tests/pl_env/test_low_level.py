@@ -1,20 +1,88 @@
+"""Arrays by address and NumPy's generators, as kernels see them."""
+
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, NamedTuple
 
-from pl_env.low_level import fill_uniforms, generator_addresses
+import numba
+import numpy as np
+import pytest
+
+from pl_env.low_level import addresses_of, array_reader, generator_addresses, next_double
+from tests import helpers
+
+
+class Three(NamedTuple):
+    numbers: Any
+    table: Any
+    cells: Any
+
+
+LAYOUT = ((np.int64, 1), (np.float32, 3), (None, 2))
+three_at = array_reader(Three, LAYOUT)
+
+
+@numba.njit
+def change(addresses, cells):
+    three = three_at(addresses, cells)
+    three.numbers[-1] = three.table.shape[0] * 100 + three.table.shape[1] * 10 + three.table.shape[2]
+    three.table[1, 2, 0] += three.table[0, 1, 1]
+    three.cells[1] = three.cells[0] + 1
+    return three.cells.itemsize
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_kernels_read_and_write_arrays_by_address(kind):
+    numbers, cells = np.zeros(4, dtype=np.int64), np.arange(6, dtype=kind).reshape(2, 3)
+    table = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    addresses = addresses_of((numbers, table, cells), LAYOUT)
+    assert change(addresses, cells) == cells.itemsize
+    assert numbers.tolist() == [0, 0, 0, 232]
+    assert table[1, 2, 0] == 10 + 3
+    assert cells.tolist() == [[0, 1, 2], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((2, 3, 2)),
+        np.zeros((2, 3), dtype=np.float32),
+        np.zeros((2, 3, 4), dtype=np.float32)[:, :, ::2],
+    ],
+)
+def test_arrays_that_a_kernel_would_misread_are_refused(wrong):
+    with pytest.raises(TypeError, match="expected a contiguous"):
+        addresses_of((np.zeros(1, dtype=np.int64), wrong, np.zeros((1, 1))), LAYOUT)
 
 
 def test_numbers_and_the_generators_afterwards_are_numpys_own():
-    ours = [np.random.default_rng(seed) for seed in range(4)]
-    theirs = [np.random.default_rng(seed) for seed in range(4)]
-    out = np.full((3, 6), -1.0)
-    which, counts, rows = np.array([2, 0, 3]), np.array([6, 0, 3]), np.array([1, 2, 0])
-    fill_uniforms(generator_addresses(ours), which, counts, rows, out)
-    expected = np.full((3, 6), -1.0)
-    expected[1] = theirs[2].random(6)
-    expected[0, :3] = theirs[3].random(3)
-    np.testing.assert_array_equal(out, expected)
-    for mine, numpys in zip(ours, theirs, strict=True):
+    @numba.njit
+    def draw(address, out):
+        for i in range(len(out)):
+            out[i] = next_double(address[0], address[1])
+
+    ours = [np.random.default_rng(0), np.random.Generator(np.random.MT19937(1))]
+    theirs = [np.random.default_rng(0), np.random.Generator(np.random.MT19937(1))]
+    for mine, numpys, address in zip(ours, theirs, generator_addresses(ours), strict=True):
+        out = np.empty(6)
+        draw(address, out)
+        np.testing.assert_array_equal(out, numpys.random(6))
         assert mine.random() == numpys.random()
         assert mine.integers(1000) == numpys.integers(1000)
+
+
+EPISODE = """
+import gymnasium as gym, numpy as np, pl_env
+for scenario in ("tiny", "fading"):
+    env = gym.make("PartialLoading-v0", scenario=scenario, n_users=5).unwrapped
+    observation, info = env.reset(seed=0)
+    while env.any_legal:
+        observation, reward, _, _, info = env.step(int(np.argmax(info["action_mask"])))
+    print(reward, info["served"], info["elapsed_seconds"], observation["batch_time"].tolist())
+"""
+
+
+def test_the_environment_runs_without_compilation():
+    """As debuggers and coverage want it."""
+    plain = helpers.run_python(EPISODE, NUMBA_DISABLE_JIT="1")
+    assert plain == helpers.run_python(EPISODE)

@@ -21,6 +21,8 @@ PRESETS = {
     "tiny fading": {"scenario": "tiny", "fading": "batch"},
     "users range": {"scenario": "bls", "n_users": (5, 40)},
     "libraries": {"scenario": "bls", "n_models": 6, "resample_library": True},
+    "all at once": {"scenario": "fading", "n_models": 4, "resample_library": True, "n_users": (5, 40), "deadline": 1.2},
+    "many users of a model": {"scenario": "bls", "n_models": 3, "n_users": (20, 120), "deadline": 1.0},
     "long deadline": {"scenario": "bls", "deadline": 1.5, "n_models": 5},
 }
 
