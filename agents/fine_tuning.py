@@ -133,7 +133,7 @@ class FineTuning:
         self._environments.seed(round_seed)
         model.learn(config.n_envs * config.rollout_steps, reset_num_timesteps=True)
         follow(average, self.network, config.averaging)
-        ended = model.ep_info_buffer or []
+        ended = list(model.ep_info_buffer or ())
         return {
             "served_ratio": float(np.mean([episode["r"] for episode in ended])) if ended else float("nan"),
             "states": float(config.n_envs * config.rollout_steps),

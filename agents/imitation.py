@@ -21,6 +21,12 @@ from baselines.action_values import ILLEGAL
 from baselines.episodes import Episodes
 from pl_env.ranges import require_integer, require_real
 
+_ALIKE = 0.05
+"""Users by which actions may differ that count as equally good."""
+
+_UNSURE = 10.0
+"""How the share of states that are learnt from rises with the probability of an action that is not one of the best."""
+
 Label = Callable[[Episodes], NDArray[np.float32]]
 """Values of all actions in the present states, (N, I · b_cap), as `baselines.action_values` gives them."""
 
@@ -36,6 +42,8 @@ class ImitationConfig:
         teacher_share: Share of the later episodes that the teacher plays.
         sampled_share: Share of the learner's episodes in which it samples its actions.
         exploration: Probability of a random action.
+        easy_share: Share of the states that are learnt from where the learner is sure to take a best action, as it is
+            in four states of five; it rises to 1 where the learner is not.
         epochs: Passes over a round's states.
         minibatch_size: States in a minibatch.
         learning_rate: AdamW's at its highest; it falls linearly to 0.
@@ -54,6 +62,7 @@ class ImitationConfig:
     teacher_share: float = 0.1
     sampled_share: float = 0.3
     exploration: float = 0.05
+    easy_share: float = 0.1
     epochs: int = 2
     minibatch_size: int = 256
     learning_rate: float = 2e-3
@@ -68,6 +77,7 @@ class ImitationConfig:
         require_real("teacher_share", self.teacher_share, 0, 1)
         require_real("sampled_share", self.sampled_share, 0, 1)
         require_real("exploration", self.exploration, 0, 1)
+        require_real("easy_share", self.easy_share, 0, 1)
         require_integer("epochs", self.epochs, 1)
         require_integer("minibatch_size", self.minibatch_size, 2)
         require_real("learning_rate", self.learning_rate, 0, 1, above=True)
@@ -126,13 +136,13 @@ def imitate(
     updates_per_epoch = -(-len(states.values) // config.minibatch_size)
     for epoch in range(config.epochs):
         order = torch.from_numpy(rng.permutation(len(states.values)))
-        for update, rows in enumerate(order.split(config.minibatch_size)):
+        for update, rows in enumerate(torch.split(order, config.minibatch_size)):
             progress = (number + (epoch + update / updates_per_epoch) / config.epochs) / config.rounds
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * min(1.0, (number + 1) / 3) * (1 - progress)
             loss, regret = _loss(network, states, rows, config.value_weight)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             follow(average, network, config.averaging)
@@ -165,7 +175,7 @@ def _loss(
     legal = values > ILLEGAL
     scores, value = network(select(states.observation, rows))
     log_probability = torch.log_softmax(scores.masked_fill(~legal, -1e9), dim=1)
-    optimal = values.floor() >= best.floor()
+    optimal = values >= best - _ALIKE
     surprise = -torch.logsumexp(log_probability.masked_fill(~optimal, -1e9), dim=1).mean()
     regret = (log_probability.exp() * (best - values) * legal).sum(dim=1).mean()
     value_error = ((value[:, 0] - best[:, 0] / states.n_users[rows]) ** 2).mean()
@@ -194,22 +204,25 @@ def play(
     by_teacher = (rng.random(n) < config.teacher_share) | (learner is None)
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher
     loading = loading_of(episodes)
-    size_bonus = 0.02 * np.tile(np.arange(cap), episodes.mask.shape[1] // cap)
+    size_bonus = 0.1 * np.tile(np.arange(cap), episodes.mask.shape[1] // cap)
     kept: list[dict[str, NDArray[np.float32]]] = []
     kept_values, kept_rows = [], []
     at_first: NDArray[np.float32] | None = None
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         values = label(episodes)
         at_first = values.max(axis=1) if at_first is None else at_first
-        kept.append({key: value[rows] for key, value in episodes.observations.items()})
-        kept_values.append(values[rows])
-        kept_rows.append(rows)
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
-        actions = (np.floor(values) + 0.2 * rng.random(values.shape) + size_bonus).argmax(axis=1)
+        actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)
+        sure = np.zeros(len(rows), dtype=np.float32)
         if learner is not None:
             scores = masked_scores(learner, episodes, loading, rows)
+            sure = _chance_of_best(scores, values[rows])
             scores += by_sampling[rows, None] * rng.gumbel(size=scores.shape)
             actions[rows] = np.where(by_teacher[rows], actions[rows], scores.argmax(axis=1))
+        learnt = rows[rng.random(len(rows)) < config.easy_share + _UNSURE * (1 - sure)]
+        kept.append({key: value[learnt] for key, value in episodes.observations.items()})
+        kept_values.append(values[learnt])
+        kept_rows.append(learnt)
         explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
         actions = np.where(rng.random(n) < config.exploration, explored, actions)
         episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
@@ -225,6 +238,13 @@ def play(
         torch.from_numpy(episodes.states.n_users[every].astype(np.float32)),
         reached,
     )
+
+
+def _chance_of_best(scores: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability that an action sampled by the scores (n, I · b_cap) is one of the best, (n,)."""
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    best = values >= values.max(axis=1, keepdims=True) - _ALIKE
+    return np.asarray((weights * best).sum(axis=1) / weights.sum(axis=1))
 
 
 def loading_of(episodes: Episodes) -> NDArray[np.float32]:

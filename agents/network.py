@@ -23,6 +23,9 @@ Observation = dict[str, Tensor]
 _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 
+_MANY = 8.0
+"""What sums over models are divided by."""
+
 _CHUNK = 64
 
 
@@ -102,7 +105,7 @@ class SchedulingNetwork(nn.Module):
         # States with about as many models together, so that little is padded.
         order = counts.argsort(stable=True)
         scores, values = [], []
-        for rows in order.split(_CHUNK):
+        for rows in torch.split(order, _CHUNK):
             part = {key: value if len(value) == 1 else value[rows] for key, value in observation.items()}
             part_scores, part_values = self._forward(part, useful[rows], max(1, int(counts[rows[-1]])))
             scores.append(part_scores)
@@ -197,7 +200,11 @@ def _compressed(time: Tensor) -> Tensor:
 
 
 class _AttentionLayer(nn.Module):
-    """Attention with a bias, then a small network of each code's own; both residual."""
+    """Attention with a bias, then a small network of each code's own; both residual.
+
+    The first half of the heads takes means, with a softmax; the others take sums, each weight between 0 and 1, so that
+    a model knows how much there is to gain with others and not only what it is like.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -213,6 +220,13 @@ class _AttentionLayer(nn.Module):
         n, t, width = codes.shape
         projected = self.project(self.normalise(codes)).view(n, t, 3, self.heads, width // self.heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
-        heard = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        strength = torch.baddbmm(
+            bias.flatten(end_dim=1), query.flatten(end_dim=1), key.flatten(end_dim=1).transpose(1, 2),
+            alpha=(width // self.heads) ** -0.5,
+        ).view(n, self.heads, t, t)  # fmt: skip
+        means, sums = strength.tensor_split([(self.heads + 1) // 2], dim=1)
+        weights = torch.cat([means.softmax(dim=3), sums.sigmoid() / _MANY], dim=1)
+        heard = weights @ value
         codes = codes + self.collect(heard.transpose(1, 2).reshape(n, t, width))
-        return codes + self.think(codes)
+        thought: Tensor = self.think(codes)
+        return codes + thought

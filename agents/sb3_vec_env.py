@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from agents.network import load_fraction
+from pl_env.partial_loading.env import observation_space
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
 from pl_env.times import nanoseconds
@@ -42,17 +43,16 @@ class PartialLoadingVecEnv(VecEnv):
         """
         self.envs = PartialLoadingVectorEnv(num_envs, scenario, autoreset_mode=AutoresetMode.SAME_STEP, **overrides)
         self._actions = np.zeros(num_envs, dtype=np.int64)
-        space = self.envs.single_observation_space
         self._loading = loading
+        space = observation_space(self.envs.scenario)
         if loading:
             n_models = self.envs.scenario.n_models
             space = spaces.Dict({**space.spaces, "loading": spaces.Box(0.0, 1.0, (n_models + 1, n_models))})
         super().__init__(num_envs, space, self.envs.single_action_space)
 
-    def _with_loading(self, observations: VecEnvObs) -> VecEnvObs:
+    def _with_loading(self, observations: dict[str, Any]) -> dict[str, Any]:
         if not self._loading:
             return observations
-        assert isinstance(observations, dict)
         deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
         loading = load_fraction(self.envs.load_ns, deadline_ns)
         return observations | {"loading": np.broadcast_to(loading, (self.num_envs, *loading.shape[1:]))}

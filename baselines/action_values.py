@@ -60,8 +60,11 @@ def _stack_clusters(tables: list[ServingTable]) -> StackedClusters:
     if any(clusters is None for clusters in found):
         raise UnsupportedInstance(require_clusters_message("action_values"))
     overhead_ns = np.array([table.load_overhead_ns for table in tables], dtype=np.int64)
-    names = ("members", "cluster", "shared_ns", "private_ns")
-    return StackedClusters(*(np.stack([getattr(each, name) for each in found]) for name in names), overhead_ns)
+    stacks = {
+        name: np.stack([getattr(each, name) for each in found])
+        for name in ("members", "cluster", "shared_ns", "private_ns")
+    }
+    return StackedClusters(**stacks, overhead_ns=overhead_ns)
 
 
 @compiled

@@ -7,7 +7,7 @@ the environment, observations included, is tested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +82,7 @@ class Episodes:
         n, k = len(instances), max(instance.n_users for instance in instances)
         tables = list({id(instance.table): instance.table for instance in instances}.values())
         rows = {id(table): row for row, table in enumerate(tables)}
+        self._instances = list(instances)
         self.serving_tables = tables
         self.tables = _stack(tables)
         self.states = _empty_states(n, n_models.pop(), k)
@@ -100,12 +101,21 @@ class Episodes:
         self._observe()
 
     def _observe(self) -> None:
-        _observe_many(self.tables, self.states, *self.observations.values(), self.mask)
+        _observe_every(self.tables, self.states, *self.observations.values(), self.mask)
 
     @property
     def running(self) -> NDArray[np.bool_]:
         """Whether each episode goes on, bool (N,)."""
         return np.asarray(self.mask.any(axis=1))
+
+    def remaining(self, n: int) -> Instance:
+        """What is left of episode n as an instance of its own: pending users, present channels, time left."""
+        s, instance = self.states, self._instances[n]
+        places = np.concatenate([np.arange(*span) for span in zip(s.next_place[n], s.first_place[n, 1:], strict=True)])
+        upload_ns = np.zeros(instance.n_users, dtype=np.int64)
+        upload_ns[s.user[n, places]] = s.upload_ns[n, places]
+        elapsed_ns = int(s.deadline_ns[n] - s.left_ns[n])
+        return instance.remaining(np.sort(s.user[n, places]), upload_ns, int(s.resident[n]), elapsed_ns)
 
     def step(self, actions: Ints, uniforms: NDArray[np.float64] | None = None) -> None:
         """Run one batch in every episode that goes on.
@@ -241,3 +251,6 @@ def _observe_many(
                 upload_time[n, i, b] = min(1.0, upload * scale)
                 batch_time[n, i, b] = min(np.float32(1.0), np.float32(time) * np.float32(scale))
                 mask[n, i * batch_cap + b] = time <= s.left_ns[n]
+
+
+_observe_every: Callable[..., None] = _observe_many  # type checkers cannot count the arrays of a dict
