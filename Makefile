@@ -7,7 +7,7 @@ CODE := pl_env baselines agents experiments tests benchmarks train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
 
-.PHONY: help install train reproduce test test-slow bench peers scaling lint type format clean
+.PHONY: help install train evaluate reproduce test test-slow bench peers scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -21,6 +21,9 @@ install: $(INSTALLED)  ## install the package and its tools into .venv, at the v
 
 train: install  ## train an agent in the paper's default setting and evaluate it (goes on after a kill)
 	$(BIN)/python train.py --out $(RUN) $(if $(wildcard $(RUN)/checkpoint*),--resume)
+
+evaluate: install  ## evaluate the agents that come with the package on 1,000 unseen episodes of each scenario
+	$(BIN)/python -m benchmarks.agents_table
 
 reproduce: install  ## compute the paper's figures and docs/reproduction.md (goes on after a kill); QUICK=1 takes a minute
 	$(BIN)/python -m experiments reproduce $(if $(QUICK),--quick)

@@ -142,7 +142,8 @@ def main(arguments: Arguments) -> None:
 
 def parse(command_line: list[str]) -> Arguments:
     """Read the command line; the scenario sets the defaults of the training."""
-    names = [after for before, after in pairwise(command_line) if before == "--scenario"]
+    words = [word for part in command_line for word in part.split("=", 1)]
+    names = [after for before, after in pairwise(words) if before == "--scenario"]
     default = Arguments(training=recipe(names[-1] if names else "bls"))
     return tyro.cli(Arguments, args=command_line, default=default)
 

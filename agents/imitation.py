@@ -27,7 +27,7 @@ _ALIKE = 0.05
 _UNSURE = 10.0
 """How the share of states that are learnt from rises with the probability of an action that is not one of the best."""
 
-Label = Callable[[Episodes], NDArray[np.float32]]
+Label = Callable[[Episodes, np.random.Generator], NDArray[np.float32]]
 """Values of all actions in the present states, (N, I · b_cap), as `baselines.action_values` gives them."""
 
 
@@ -49,6 +49,7 @@ class ImitationConfig:
         learning_rate: AdamW's at its highest; it falls linearly to 0.
         averaging: Each update's share in the running average of weights, which is what is evaluated.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
+        own_samples: Where there is no teacher, the learner imitates the best of so many schedules of its own.
         later_scale: Where channels are drawn anew, the teacher takes later uploads as so many times the upload at a
             user's mean rate; 0 as today's.
 
@@ -56,8 +57,8 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 70
-    episodes: int = 256
+    rounds: int = 75
+    episodes: int = 384
     teacher_rounds: int = 2
     teacher_share: float = 0.1
     sampled_share: float = 0.3
@@ -68,6 +69,7 @@ class ImitationConfig:
     learning_rate: float = 2e-3
     averaging: float = 0.01
     value_weight: float = 10.0
+    own_samples: int = 32
     later_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -83,6 +85,7 @@ class ImitationConfig:
         require_real("learning_rate", self.learning_rate, 0, 1, above=True)
         require_real("averaging", self.averaging, 0, 1, above=True)
         require_real("value_weight", self.value_weight, 0)
+        require_integer("own_samples", self.own_samples, 2)
         require_real("later_scale", self.later_scale, 0)
 
 
@@ -103,12 +106,15 @@ class LabelledStates:
     reached: float
 
 
+PlayRound = Callable[[SchedulingNetwork, int, np.random.Generator], LabelledStates]
+"""Plays a round's episodes, from the network, the number of the round and the source of all randomness."""
+
+
 def imitate(
     network: SchedulingNetwork,
     average: SchedulingNetwork,
     optimizer: torch.optim.Optimizer,
-    family: Family,
-    label: Label,
+    play_round: PlayRound,
     config: ImitationConfig,
     seed: int,
     number: int,
@@ -119,8 +125,7 @@ def imitate(
         network: What learns.
         average: The running average of its weights.
         optimizer: The network's.
-        family: What to play.
-        label: The teacher.
+        play_round: Plays and labels.
         config: How.
         seed: Seed of the training.
         number: Number of the round, from 0.
@@ -130,8 +135,7 @@ def imitate(
     """
     rng = np.random.default_rng((TRAINING_STREAM, seed, number))
     torch.manual_seed(small_seed(TRAINING_STREAM, seed, number))
-    learner = network if number >= config.teacher_rounds else None
-    states = play(learner, family, label, config, rng)
+    states = play_round(network, number, rng)
     losses, regrets = [], []
     updates_per_epoch = -(-len(states.values) // config.minibatch_size)
     for epoch in range(config.epochs):
@@ -209,7 +213,7 @@ def play(
     kept_values, kept_rows = [], []
     at_first: NDArray[np.float32] | None = None
     while (rows := np.flatnonzero(episodes.running)).size > 0:
-        values = label(episodes)
+        values = label(episodes, rng)
         at_first = values.max(axis=1) if at_first is None else at_first
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
         actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)

@@ -23,9 +23,6 @@ Observation = dict[str, Tensor]
 _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 
-_MANY = 8.0
-"""What sums over models are divided by."""
-
 _CHUNK = 64
 
 
@@ -200,11 +197,7 @@ def _compressed(time: Tensor) -> Tensor:
 
 
 class _AttentionLayer(nn.Module):
-    """Attention with a bias, then a small network of each code's own; both residual.
-
-    The first half of the heads takes means, with a softmax; the others take sums, each weight between 0 and 1, so that
-    a model knows how much there is to gain with others and not only what it is like.
-    """
+    """Attention with a bias, then a small network of each code's own; both residual."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -220,13 +213,7 @@ class _AttentionLayer(nn.Module):
         n, t, width = codes.shape
         projected = self.project(self.normalise(codes)).view(n, t, 3, self.heads, width // self.heads)
         query, key, value = projected.permute(2, 0, 3, 1, 4)
-        strength = torch.baddbmm(
-            bias.flatten(end_dim=1), query.flatten(end_dim=1), key.flatten(end_dim=1).transpose(1, 2),
-            alpha=(width // self.heads) ** -0.5,
-        ).view(n, self.heads, t, t)  # fmt: skip
-        means, sums = strength.tensor_split([(self.heads + 1) // 2], dim=1)
-        weights = torch.cat([means.softmax(dim=3), sums.sigmoid() / _MANY], dim=1)
-        heard = weights @ value
+        heard = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         codes = codes + self.collect(heard.transpose(1, 2).reshape(n, t, width))
         thought: Tensor = self.think(codes)
         return codes + thought

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from agents.fine_tuning import FineTuningConfig
 from agents.imitation import ImitationConfig
 from agents.training import TrainingConfig
 
 RECIPES = {
     "bls": TrainingConfig(),
-    "fading": TrainingConfig(imitation=ImitationConfig(rounds=40), fine_tuning=FineTuningConfig(rounds=40)),
-    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=100)),
+    "fading": TrainingConfig(
+        initial="bls",
+        imitation=ImitationConfig(rounds=45, episodes=160, teacher_rounds=0, learning_rate=1.5e-3),
+    ),
+    "general-hard": TrainingConfig(
+        initial="any-library",
+        imitation=ImitationConfig(rounds=60, episodes=64, learning_rate=5e-4, teacher_rounds=0),
+    ),
+    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
 }
 """By the name of the family."""
 

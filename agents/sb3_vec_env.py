@@ -55,7 +55,8 @@ class PartialLoadingVecEnv(VecEnv):
             return observations
         deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
         loading = load_fraction(self.envs.load_ns, deadline_ns)
-        return observations | {"loading": np.broadcast_to(loading, (self.num_envs, *loading.shape[1:]))}
+        # Written out for every environment: stable-baselines3 makes tensors of it, which want arrays of their own.
+        return observations | {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
 
     def reset(self) -> VecEnvObs:
         """Start an episode in every environment, with the seeds that `seed` has set."""

@@ -20,14 +20,14 @@ from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 from tqdm import tqdm
 
-from agents.agent import Agent
+from agents.agent import Agent, load
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.families import Family
 from agents.fine_tuning import FineTuning, FineTuningConfig
 from agents.imitation import ImitationConfig, imitate
 from agents.network import NetworkConfig, SchedulingNetwork
 from agents.seeds import TRAINING_STREAM, small_seed
-from agents.teachers import teacher_of
+from agents.teachers import plays_for
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.ranges import require, require_integer
 
@@ -41,6 +41,7 @@ class TrainingConfig:
 
     Attributes:
         seed: Seed of weights, episodes and minibatches.
+        initial: Agent to begin with, a name or a folder for `agents.load`; "" for fresh weights.
         width: Channels of the network's codes.
         layers: Attention layers.
         heads: Attention heads of a layer.
@@ -54,6 +55,7 @@ class TrainingConfig:
     """
 
     seed: int = 0
+    initial: str = ""
     width: int = 64
     layers: int = 2
     heads: int = 4
@@ -63,6 +65,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, 2**31)
+        require(isinstance(self.initial, str), "initial", self.initial, "the name or folder of an agent, or empty")
         NetworkConfig(1, self.width, self.layers, self.heads)
         require_integer("threads", self.threads, 1, 1024)
         require_integer("imitation.rounds + fine_tuning.rounds", self.rounds, 1)
@@ -127,11 +130,18 @@ class _Run:
         torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
         batch_cap = family.scenario.max_batch_size
         self.network = SchedulingNetwork(NetworkConfig(batch_cap, config.width, config.layers, config.heads))
+        if config.initial:
+            self._begin_with(load(config.initial))
         self.average = copy.deepcopy(self.network)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
         self.fine_tuning: FineTuning | None = None
         if config.imitation.rounds == 0:
             self._begin_fine_tuning()
+
+    def _begin_with(self, agent: Agent) -> None:
+        before, now = agent.network.config, self.network.config
+        require(before == now, "network of the initial agent", before, f"{now}")
+        self.network.load_state_dict(agent.network.state_dict())
 
     def _begin_fine_tuning(self) -> None:
         """The second stage goes on from the average weights of the first, with an optimiser of its own."""
@@ -146,23 +156,22 @@ class _Run:
     def learn(self, out: Path, progress: bool) -> None:
         """Run all rounds that are left, with a checkpoint after each."""
         config, seconds_before = self.config, self.curve[-1]["seconds"] if self.curve else 0.0
-        label = teacher_of(self.family)
+        play_round = plays_for(self.family, config.imitation) if config.imitation.rounds > 0 else None
         start = time.perf_counter()
         bar = tqdm(total=config.rounds, initial=self.done, desc="training", unit="round", disable=not progress)
         with SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer, bar:
             while self.done < config.rounds:
-                if self.fine_tuning is None:
+                if self.fine_tuning is None and play_round is not None:
                     report = imitate(
                         self.network,
                         self.average,
                         self.optimizer,
-                        self.family,
-                        label,
+                        play_round,
                         config.imitation,
                         config.seed,
                         self.done,
                     )
-                else:
+                elif self.fine_tuning is not None:
                     place = self.done - config.imitation.rounds
                     report = self.fine_tuning.round(self.average, config.seed, self.done, place)
                 self._record(report, seconds_before + time.perf_counter() - start, writer)

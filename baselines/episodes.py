@@ -7,6 +7,7 @@ the environment, observations included, is tested.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -107,6 +108,15 @@ class Episodes:
     def running(self) -> NDArray[np.bool_]:
         """Whether each episode goes on, bool (N,)."""
         return np.asarray(self.mask.any(axis=1))
+
+    def branch(self, which: Ints) -> Episodes:
+        """Copies of some episodes, from where they stand, as episodes of their own; one may be copied many times."""
+        twin = copy.copy(self)
+        twin._instances = [self._instances[n] for n in which.tolist()]
+        twin.states = States._make(array[which] for array in self.states)
+        twin.observations = {name: value[which] for name, value in self.observations.items()}
+        twin.mask = self.mask[which]
+        return twin
 
     def remaining(self, n: int) -> Instance:
         """What is left of episode n as an instance of its own: pending users, present channels, time left."""

@@ -13,8 +13,10 @@ import torch
 
 import agents
 import pl_env
+import train as train_script
 from agents import training
 from agents.checkpoint import load_checkpoint
+from agents.recipes import RECIPES
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -144,8 +146,8 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
     """Kill it in the middle of training; --resume ends with the weights of a run that nobody killed."""
-    whole = run_train(*SMALL, "--out", str(tmp_path / "whole"))
-    assert whole.returncode == 0, whole.stderr
+    arguments = train_script.parse(SMALL)
+    whole = agents.train(agents.Family.named("tiny"), arguments.training, tmp_path / "whole", progress=False)
     command = [sys.executable, str(REPOSITORY / "train.py"), *SMALL, "--out", str(tmp_path / "killed")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     header = tmp_path / "killed" / "checkpoint" / "checkpoint.json"
@@ -158,15 +160,14 @@ def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
 
     finished = run_train(*SMALL, "--out", str(tmp_path / "killed"), "--resume")
     assert finished.returncode == 0, finished.stderr
-    assert_same_weights(*(agents.load(tmp_path / name / "checkpoint") for name in ("whole", "killed")))
+    assert_same_weights(whole.agent, agents.load(tmp_path / "killed" / "checkpoint"))
     assert "gap to optimum" in finished.stdout
     for name in ("learning_curve.png", "served_ratio.png", "gantt.png"):
         assert (tmp_path / "killed" / name).read_bytes().startswith(b"\x89PNG")
-    results = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "killed")]
-    assert [result["results"]["agent"]["mean"] for result in results] == [results[0]["results"]["agent"]["mean"]] * 2
+    results = json.loads((tmp_path / "killed" / "results.json").read_text())["results"]
     names = ["agent", "optimal-dp", "greedy", "paper-dp", "paper-greedy", "independent", "max-overlap", "random"]
-    assert list(results[1]["results"]) == names
-    assert results[1]["results"]["optimal-dp"]["gap"] == 0
+    assert list(results) == names
+    assert results["optimal-dp"]["gap"] == 0
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,6 @@ def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
         (["--override", "n_users=0"], "error: n_users is 0; it must be an integer from 1"),
         (["--override", "users=3"], "error: there is no scenario field 'users'"),
         (["--override", "n_users"], "error: override is 'n_users'; it must be field=value"),
-        (["--imitation.epochs", "0"], "error: epochs is 0; it must be an integer of at least 1"),
     ],
 )
 def test_train_script_says_what_is_wrong_and_writes_nothing(tmp_path, arguments, message):
@@ -185,6 +185,19 @@ def test_train_script_says_what_is_wrong_and_writes_nothing(tmp_path, arguments,
     assert result.stderr.startswith(message)
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_train_script_says_which_stages_argument_is_wrong(capsys):
+    with pytest.raises(SystemExit):
+        train_script.parse(["--imitation.epochs", "0"])
+    words = capsys.readouterr().err.replace("│", " ").split()
+    assert "epochs is 0; it must be an integer of at least 1" in " ".join(words)
+
+
+def test_the_scenario_sets_the_default_training():
+    for name, config in RECIPES.items():
+        assert train_script.parse(["--scenario", name]).training == config
+    assert train_script.parse(["--scenario=fading"]).training == RECIPES["fading"]
 
 
 @pytest.mark.parametrize(
