@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,27 @@ from pl_env.errors import UnsupportedInstance
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.partial_loading.instance import Instance
 from pl_env.ranges import require_integer, require_real
+
+
+def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) -> NDArray[np.float64]:
+    """Let an agent play many instances side by side by arg-max; a hundred times as quick as one by one.
+
+    Args:
+        agent: The agent.
+        instances: What to play.
+        seed: Seed of the channels where they are drawn anew.
+
+    Returns:
+        Served users / K of each, float64.
+    """
+    rng = np.random.default_rng((DECODING_STREAM, seed))
+    episodes = Episodes(instances, agent.network.config.batch_cap)
+    loading = loading_of(episodes)
+    while (rows := np.flatnonzero(episodes.running)).size > 0:
+        actions = np.full(len(instances), -1, dtype=np.int64)
+        actions[rows] = masked_scores(agent.network, episodes, loading, rows).argmax(axis=1)
+        episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
+    return np.asarray(episodes.states.served / episodes.states.n_users)
 
 
 class BestOf:

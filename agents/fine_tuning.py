@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents.imitation import follow
 from agents.network import SchedulingNetwork
-from agents.sb3_policy import MaskableSchedulingPolicy
+from agents.sb3_policy import MaskableSchedulingPolicy, SchedulingPolicy
 from agents.sb3_vec_env import PartialLoadingVecEnv
 from agents.seeds import TRAINING_STREAM, small_seed
 from pl_env.partial_loading.scenario import Scenario
-from pl_env.ranges import require_integer, require_real
+from pl_env.ranges import require, require_integer, require_real
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class FineTuningConfig:
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value's loss.
         averaging: Each round's share in the running average of weights, which is what is evaluated.
+        masks: Whether the policy knows which actions are legal. Without them it is stable-baselines3's PPO, for
+            comparison; an illegal action ends the episode.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -54,6 +58,7 @@ class FineTuningConfig:
     entropy_coefficient: float = 0.0
     value_coefficient: float = 0.5
     averaging: float = 0.1
+    masks: bool = True
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
@@ -68,6 +73,7 @@ class FineTuningConfig:
         require_real("entropy_coefficient", self.entropy_coefficient, 0)
         require_real("value_coefficient", self.value_coefficient, 0)
         require_real("averaging", self.averaging, 0, 1, above=True)
+        require(isinstance(self.masks, bool), "masks", self.masks, "True or False")
 
 
 class FineTuning:
@@ -83,8 +89,10 @@ class FineTuning:
         """
         self.config = config
         self._environments = VecMonitor(PartialLoadingVecEnv(config.n_envs, scenario, loading=True))
-        self._model = MaskablePPO(
-            MaskableSchedulingPolicy,
+        algorithm = MaskablePPO if config.masks else PPO
+        policy: Any = MaskableSchedulingPolicy if config.masks else SchedulingPolicy
+        self._model = algorithm(
+            policy,
             self._environments,
             learning_rate=config.learning_rate,
             n_steps=config.rollout_steps,
@@ -104,7 +112,7 @@ class FineTuning:
     @property
     def network(self) -> SchedulingNetwork:
         """The network that is trained."""
-        assert isinstance(self._model.policy, MaskableSchedulingPolicy)
+        assert isinstance(self._model.policy, (MaskableSchedulingPolicy, SchedulingPolicy))
         return self._model.policy.network
 
     @property

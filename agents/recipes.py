@@ -13,7 +13,7 @@ RECIPES = {
     ),
     "general-hard": TrainingConfig(
         initial="any-library",
-        imitation=ImitationConfig(rounds=60, episodes=64, learning_rate=5e-4, teacher_rounds=0),
+        imitation=ImitationConfig(rounds=90, episodes=64, learning_rate=1e-3, minibatch_size=128, averaging=0.02),
     ),
     "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
 }

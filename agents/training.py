@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,13 @@ class TrainingResult:
 
 
 def train(
-    family: Family, config: TrainingConfig, out: Path, *, resume: bool = False, progress: bool = True
+    family: Family,
+    config: TrainingConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: bool = True,
+    watch: Callable[[Agent, float], None] | None = None,
 ) -> TrainingResult:
     """Train an agent; leaves ``checkpoint/`` and ``tensorboard/`` in the output folder.
 
@@ -101,6 +108,7 @@ def train(
         out: Output folder.
         resume: Continue from the folder's checkpoint; it must be of the same family and config, but for ``threads``.
         progress: Show a progress bar.
+        watch: Is shown the agent after every round, and the states seen so far.
 
     Raises:
         FileFormatError: ``resume`` finds no checkpoint, or a damaged one.
@@ -116,7 +124,7 @@ def train(
     elif (out / CHECKPOINT).exists():
         raise InvalidValue(f"out is {str(out)!r}; it must be a folder without a checkpoint, or be given with resume")
     if run.done < config.rounds:
-        run.learn(out, progress)
+        run.learn(out, progress, watch)
     return TrainingResult(run.agent(), run.curve)
 
 
@@ -153,7 +161,7 @@ class _Run:
         trained_on = {"family": self.family.to_dict(), "config": asdict(self.config), "rounds": self.done}
         return Agent(copy.deepcopy(self.average), json.loads(json.dumps(trained_on)))
 
-    def learn(self, out: Path, progress: bool) -> None:
+    def learn(self, out: Path, progress: bool, watch: Callable[[Agent, float], None] | None) -> None:
         """Run all rounds that are left, with a checkpoint after each."""
         config, seconds_before = self.config, self.curve[-1]["seconds"] if self.curve else 0.0
         play_round = plays_for(self.family, config.imitation) if config.imitation.rounds > 0 else None
@@ -179,6 +187,8 @@ class _Run:
                 if self.done == config.imitation.rounds and config.fine_tuning.rounds > 0:
                     self._begin_fine_tuning()
                 self.save(out / CHECKPOINT)
+                if watch is not None:
+                    watch(self.agent(), self.curve[-1]["states"])
                 bar.update()
                 bar.set_postfix({name: f"{value:.4f}" for name, value in report.items() if name != "states"})
 

@@ -66,7 +66,7 @@ def lines_of(name: str, result: agents.Evaluation) -> list[str]:
     lines = [
         f"### {name}",
         "",
-        "| policy | served ratio | 95 % interval | middle half | of the optimum | agent above it, points | ms a batch |",
+        "| policy | served ratio | 95 % interval | middle half | of the optimum | agent above, points | ms a batch |",
         "|---|---|---|---|---|---|---|",
     ]
     for policy, of_policy in result.items():

@@ -5,6 +5,7 @@ import pytest
 
 import agents
 import pl_env
+from agents.decoding import play_greedily
 
 
 def test_the_best_of_many_is_at_least_arg_max_and_never_above_the_optimum(agent):
@@ -35,6 +36,21 @@ def test_it_plans_anew_where_somebody_else_has_acted(agent):
             action = np.flatnonzero(info["action_mask"])[-1]
         observation, _, terminated, _, info = env.step(np.int64(action))
     pl_env.check(env.schedule, env.instance)
+
+
+@pytest.mark.parametrize("preset", ["bls", "fading"])
+def test_playing_side_by_side_is_playing_one_by_one(agent, preset):
+    scenario = pl_env.Scenario.preset(preset, n_users=20)
+    instances = agents.Family(scenario).sample(np.random.default_rng(1), 4)
+    together = play_greedily(agent, instances)
+    assert together.shape == (4,)
+    if preset == "bls":
+        env = pl_env.PartialLoadingEnv(scenario)
+        for instance, ratio in zip(instances, together, strict=True):
+            observation, info = env.reset(options={"instance": instance})
+            while env.any_legal:
+                observation, _, _, _, info = env.step(np.int64(agent.act(observation, info, env)))
+            assert info["served"] / 20 == ratio
 
 
 def test_what_it_refuses(agent):

@@ -206,9 +206,16 @@ def test_the_scenario_sets_the_default_training():
         (kind, field.name)
         for kind in (agents.TrainingConfig, agents.ImitationConfig, agents.FineTuningConfig)
         for field in dataclasses.fields(kind)
-        if field.name not in ("imitation", "fine_tuning")
+        if field.name not in ("imitation", "fine_tuning", "masks", "initial")
     ],
 )
 def test_every_training_argument_is_checked(kind, field):
     with pytest.raises(pl_env.InvalidValue, match=f"{field} is -1; it must be"):
         kind(**{field: -1})
+
+
+def test_a_watcher_sees_every_round(family, quick_config, tmp_path):
+    seen = []
+    agents.train(family, quick_config, tmp_path, progress=False, watch=lambda agent, states: seen.append(states))
+    assert len(seen) == 4
+    assert seen == sorted(seen)
