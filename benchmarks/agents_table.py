@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
 
 import agents
@@ -132,6 +133,7 @@ def evaluate_libraries(arguments: Arguments) -> tuple[list[str], dict[str, objec
 
 def main(arguments: Arguments) -> None:
     """Evaluate, print and write."""
+    torch.set_num_threads(1)
     lines, numbers = [], {}
     for name in arguments.only:
         evaluated = evaluate_libraries(arguments) if name == agents.ANY_LIBRARY else evaluate_preset(name, arguments)
