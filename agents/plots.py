@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from agents.evaluation import Evaluation
 
 _SHOWN = {
-    "imitation": ("reached", "share of the teacher's value"),
+    "imitation": ("regret", "users lost by a decision,\nwhere it is not sure"),
     "fine-tuning": ("served_ratio", "served user ratio, exploring"),
 }
 
 
 def draw_learning_curve(curve: Sequence[dict[str, Any]]) -> Figure:
-    """What the learner reaches while it trains, over the states that it has seen; a panel for each stage."""
+    """How the learner does while it trains, over the states that it has learnt from; a panel for each stage."""
     stages = list(dict.fromkeys(point["stage"] for point in curve))
     figure = Figure(figsize=(8, 3 * len(stages)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(stages), 1))
@@ -26,7 +26,9 @@ def draw_learning_curve(curve: Sequence[dict[str, Any]]) -> Figure:
         points = [point for point in curve if point["stage"] == stage and name in point]
         axes.plot([point["states"] for point in points], [point[name] for point in points], color="#4477aa")
         axes.set_title(stage)
-        axes.set_xlabel("states seen")
+        axes.set_xlabel("states learnt from")
+        if stage == "imitation":
+            axes.set_yscale("log")
         axes.set_ylabel(label)
     return figure
 
