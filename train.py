@@ -60,7 +60,7 @@ class Arguments:
     resume: bool = False
     episodes: int = 1000
     samples: int = 64
-    sampled_episodes: int = 100
+    sampled_episodes: int = 50
     training: Annotated[agents.TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=agents.TrainingConfig)
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ class Episodes:
         serving_tables: The libraries.
         tables: Their arrays.
         states: Where the episodes stand.
-        observations: By name, as in the environment, each with a leading axis of length N, float32.
+        observations: By name, as in the environment but for "resident", each with a leading axis of length N, float32.
         mask: bool (N, I · b_cap), the legal actions; none in an episode that has ended.
     """
 
