@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := pl_env baselines agents experiments tests benchmarks train.py
+CODE := pl_env baselines agents experiments examples tests benchmarks train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
 
-.PHONY: help install train reproduce benchmark-sets solvers test test-slow bench peers scaling lint type format clean
+.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow bench peers scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -22,6 +22,9 @@ install: $(INSTALLED)  ## install the package and its tools into .venv, at the v
 train: install  ## train an agent in the paper's default setting and evaluate it (goes on after a kill)
 	$(BIN)/python train.py --out $(RUN) $(if $(wildcard $(RUN)/checkpoint*),--resume)
 
+evaluate: install  ## evaluate the agents that come with the package on 1,000 unseen episodes of each scenario
+	$(BIN)/python -m benchmarks.agents_table
+
 reproduce: install  ## compute the paper's figures and docs/reproduction.md (goes on after a kill); QUICK=1 takes a minute
 	$(BIN)/python -m experiments reproduce $(if $(QUICK),--quick)
 
@@ -30,6 +33,12 @@ benchmark-sets: install  ## draw the benchmark sets again, replay their schedule
 
 solvers: install  ## run all solvers on all benchmark sets, into docs/solvers.md
 	$(BIN)/python -m experiments solvers
+
+real-models: install  ## make a library of real models, scan it, measure this machine, run schedules (runs/real-models)
+	$(BIN)/python examples/make_library.py --out runs/real-models/models
+	$(BIN)/python -m pl_env scan runs/real-models/models -o runs/real-models/library.npz --plot runs/real-models/sharing.png
+	$(BIN)/python -m pl_env measure runs/real-models/library.npz runs/real-models/models -o runs/real-models/server.json --plot runs/real-models/fit.png
+	$(BIN)/python -m baselines execute runs/real-models/library.npz runs/real-models/server.json runs/real-models/models --solver optimal-dp independent --runs 20 --out runs/real-models/run.png
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest

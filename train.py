@@ -1,8 +1,8 @@
-"""Train an agent on PartialLoading-v0, evaluate it against the baselines, and report.
+"""Train an agent in stages, evaluate it against the baselines, and report.
 
-    python train.py                                     # the paper's default setting, 5 minutes on two cores
-    python train.py --scenario general-hard --timesteps 100000 --out runs/general
-    python train.py --override n_users=60 deadline=0.5
+    python train.py                                     # the paper's default setting, ten minutes on two cores
+    python train.py --scenario any-library --out runs/any
+    python train.py --override n_users=60 deadline=0.5 --imitation.rounds 20
     python train.py --resume                            # go on after a kill
 
 Leaves in the output folder: ``checkpoint/`` (the agent, for ``agents.load``), ``results.json``, ``learning_curve.png``,
@@ -15,6 +15,7 @@ import json
 import platform
 import sys
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,7 @@ import agents
 import baselines
 import pl_env
 from agents.plots import draw_learning_curve, draw_served_ratios
+from agents.recipes import recipe
 from pl_env.errors import InvalidValue, PlEnvError
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import gantt, save_figure
@@ -41,11 +43,14 @@ class Arguments:
     """Train an agent, evaluate it against the baselines, and report.
 
     Attributes:
-        scenario: Preset to train on: bls, general, general-hard, fading or tiny.
+        scenario: Preset to train on: bls, general, general-hard, fading or tiny; or any-library. It also sets the
+            default of all that follows, see `agents.recipes`.
         override: Scenario fields to override, each as field=value, the value in JSON (n_users=60 or n_users=[40,120]).
         out: Output folder; runs/ and the scenario's name unless given.
         resume: Continue the run in the output folder.
         episodes: Episodes of the evaluation.
+        samples: Sampled schedules that the agent chooses from in a second row of the table; 0 for no such row.
+        sampled_episodes: Episodes of that row; sampling takes a hundred times as long.
         training: How to train.
     """
 
@@ -54,10 +59,14 @@ class Arguments:
     out: Path | None = None
     resume: bool = False
     episodes: int = 1000
+    samples: int = 64
+    sampled_episodes: int = 50
     training: Annotated[agents.TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=agents.TrainingConfig)
 
     def __post_init__(self) -> None:
         require_integer("episodes", self.episodes, 2)
+        require_integer("samples", self.samples, 0)
+        require_integer("sampled_episodes", self.sampled_episodes, 2)
 
 
 def parse_overrides(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def planners_for(scenario: pl_env.Scenario) -> dict[str, str]:
 
 
 def report(arguments: Arguments, scenario: pl_env.Scenario, out: Path, result: agents.TrainingResult) -> None:
-    """Evaluate, print the table, and write results.json and the plots."""
+    """Evaluate, print the tables, and write results.json and the plots."""
     policies: dict[str, baselines.Policy | str] = {"agent": result.agent, **planners_for(scenario)}
     evaluation = agents.evaluate(policies, scenario, episodes=arguments.episodes, seed=EVALUATION_SEED, progress=True)
     print(f"\n{arguments.episodes} unseen episodes of {arguments.scenario}, the same for everybody")
@@ -95,14 +104,19 @@ def report(arguments: Arguments, scenario: pl_env.Scenario, out: Path, result: a
     results = {
         "scenario": scenario.to_dict(),
         "training": asdict(arguments.training),
-        "training_seconds": result.curve[-1]["seconds"] if result.curve else 0.0,
+        "training_seconds": result.curve[-1]["seconds"],
         "evaluation_seed": EVALUATION_SEED,
         "results": evaluation.to_dict(),
         "learning_curve": result.curve,
         "versions": {"pl_env": pl_env.__version__, "python": platform.python_version(), "numpy": np.__version__},
     }
+    if arguments.samples > 0 and scenario.fading == "episode":
+        sampled = _evaluate_sampling(arguments, scenario, result.agent)
+        print(f"\nThe best of {arguments.samples} sampled schedules, on {arguments.sampled_episodes} of them")
+        print(sampled)
+        results["sampled_results"] = sampled.to_dict()
     write_atomically(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
-    save_figure(draw_learning_curve(result.curve, evaluation), out / "learning_curve.png")
+    save_figure(draw_learning_curve(result.curve), out / "learning_curve.png")
     save_figure(draw_served_ratios(evaluation), out / "served_ratio.png")
     schedule, instance = agents.play_episode(result.agent, scenario, seed=EVALUATION_SEED)
     title = f"agent: {schedule.served} of {schedule.n_users} users served; evaluation episode 0"
@@ -110,17 +124,33 @@ def report(arguments: Arguments, scenario: pl_env.Scenario, out: Path, result: a
     print(f"\nwritten to {out}: checkpoint/, results.json, learning_curve.png, served_ratio.png, gantt.png")
 
 
+def _evaluate_sampling(arguments: Arguments, scenario: pl_env.Scenario, agent: agents.Agent) -> agents.Evaluation:
+    policies: dict[str, baselines.Policy | str] = {
+        "agent": agent,
+        f"agent-{arguments.samples}": agents.BestOf(agent, arguments.samples),
+    }
+    return agents.evaluate(policies, scenario, episodes=arguments.sampled_episodes, seed=EVALUATION_SEED, progress=True)
+
+
 def main(arguments: Arguments) -> None:
     """Train, evaluate, report."""
-    scenario = pl_env.Scenario.preset(arguments.scenario, **parse_overrides(arguments.override))
+    family = agents.Family.named(arguments.scenario, **parse_overrides(arguments.override))
     out = arguments.out or Path("runs") / arguments.scenario
-    result = agents.train(scenario, arguments.training, out, resume=arguments.resume)
-    report(arguments, scenario, out, result)
+    result = agents.train(family, arguments.training, out, resume=arguments.resume)
+    report(arguments, family.scenario, out, result)
+
+
+def parse(command_line: list[str]) -> Arguments:
+    """Read the command line; the scenario sets the defaults of the training."""
+    words = [word for part in command_line for word in part.split("=", 1)]
+    names = [after for before, after in pairwise(words) if before == "--scenario"]
+    default = Arguments(training=recipe(names[-1] if names else "bls"))
+    return tyro.cli(Arguments, args=command_line, default=default)
 
 
 if __name__ == "__main__":
     try:
-        main(tyro.cli(Arguments))
+        main(parse(sys.argv[1:]))
     except PlEnvError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

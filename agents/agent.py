@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.network import NetworkConfig, SchedulingNetwork
+from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require
+
+TRAINED = Path(__file__).parent / "trained"
+"""Where the agents lie that come with the package."""
 
 
 class Agent:
@@ -31,18 +35,25 @@ class Agent:
         self.network = network.eval()
         self.trained_on = trained_on or {}
 
-    def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingEnv | None = None) -> int:
-        """The legal action with the highest score; ``env`` is not needed.
+    def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingEnv) -> int:
+        """The legal action with the highest score.
+
+        Args:
+            observation: What the environment returned last.
+            info: Likewise; holds the action mask.
+            env: The environment, unwrapped: its instance has the loading times between models.
 
         Raises:
-            InvalidValue: The observation is of an environment with another batch cap.
+            InvalidValue: The environment has another batch cap.
         """
         cap, expected = observation["batch_time"].shape[-1], self.network.config.batch_cap
         require(cap == expected, "max_batch_size of the environment", cap, f"{expected}, as in the agent's training")
+        instance = env.instance
+        batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
+        batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], np.array([instance.deadline_ns])))
         with torch.inference_mode():
-            scores, _ = self.network({key: torch.from_numpy(value)[None] for key, value in observation.items()})
-        legal = np.where(info["action_mask"], scores[0].numpy(), -np.inf)
-        return int(legal.argmax())
+            scores, _ = self.network(batch)
+        return int(np.where(info["action_mask"], scores[0].numpy(), -np.inf).argmax())
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the agent to a folder: weights.safetensors and checkpoint.json."""
@@ -50,12 +61,21 @@ class Agent:
         save_checkpoint(folder, header, {"weights": self.network.state_dict()})
 
 
-def load(folder: str | os.PathLike[str]) -> Agent:
-    """Read an agent that `Agent.save` or a training run wrote.
+def trained_agents() -> list[str]:
+    """Names of the agents that come with the package."""
+    return sorted(path.parent.name for path in TRAINED.glob("*/checkpoint.json"))
+
+
+def load(name_or_folder: str | os.PathLike[str]) -> Agent:
+    """An agent that comes with the package, by its name; or one that `Agent.save` or a training run wrote.
+
+    Args:
+        name_or_folder: One of `trained_agents()`, which has precedence, or a folder.
 
     Raises:
         FileFormatError: The folder is no checkpoint, or damaged; nothing in it is executed.
     """
+    folder = TRAINED / name_or_folder if name_or_folder in trained_agents() else Path(name_or_folder)
     header, parts = load_checkpoint(folder, "weights")
     try:
         network = SchedulingNetwork(NetworkConfig(**header["network"]))

@@ -6,7 +6,8 @@ import io
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,15 @@ from rich.table import Table
 from tqdm import tqdm
 
 import baselines
+from agents.optima import optimum_of
+from agents.seeds import EVALUATION_STREAM, small_seed
+from agents.statistics import bootstrap_interval, interquartile_mean
 from pl_env.errors import UnknownName
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
 from pl_env.ranges import require, require_integer
-
-EVALUATION_STREAM = 7
-"""First entry of the seed of every evaluation episode, (EVALUATION_STREAM, seed, episode). Training environments are
-seeded with plain integers, which NumPy never maps to the same stream: no agent sees an evaluation episode."""
-
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -50,21 +48,24 @@ class PolicyResult:
         return float(self.served_ratio.mean())
 
     @property
-    def half_width(self) -> float:
-        """Half width of the 95 % confidence interval of the mean (normal approximation)."""
-        if len(self.served_ratio) < 2:
-            return float("nan")
-        return float(_NORMAL_95 * self.served_ratio.std(ddof=1) / np.sqrt(len(self.served_ratio)))
+    def interquartile_mean(self) -> float:
+        """Mean served ratio of the middle half of the episodes."""
+        return interquartile_mean(self.served_ratio)
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the mean, by the bootstrap over episodes."""
+        return bootstrap_interval(self.served_ratio)
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % confidence interval."""
-        return self.mean - self.half_width
+        """Lower end of the 95 % interval."""
+        return self.interval[0]
 
     @property
     def high(self) -> float:
-        """Upper end of the 95 % confidence interval."""
-        return self.mean + self.half_width
+        """Upper end of the 95 % interval."""
+        return self.interval[1]
 
     @property
     def gap(self) -> float | None:
@@ -77,6 +78,7 @@ class PolicyResult:
         """The summary as JSON types."""
         return {
             "mean": self.mean,
+            "interquartile_mean": self.interquartile_mean,
             "low": self.low,
             "high": self.high,
             "gap": self.gap,
@@ -100,18 +102,24 @@ class Evaluation(Mapping[str, PolicyResult]):
     def __len__(self) -> int:
         return len(self._results)
 
+    def difference(self, name: str, other: str) -> tuple[float, float, float]:
+        """Mean difference of two policies' served ratios and its 95 % interval, paired by episode: mean, low, high."""
+        paired = self[name].served_ratio - self[other].served_ratio
+        return float(paired.mean()), *bootstrap_interval(paired)
+
     def to_dict(self) -> dict[str, Any]:
         """The summaries as JSON types."""
         return {name: result.to_dict() for name, result in self.items()}
 
     def __str__(self) -> str:
-        table = Table("policy", "served ratio", "95 % interval", "gap to optimum", "decision (ms)")
+        table = Table("policy", "served ratio", "95 % interval", "middle half", "gap to optimum", "decision (ms)")
         for column in table.columns[1:]:
             column.justify = "right"
         for name, result in self.items():
             gap = "–" if result.gap is None else f"{100 * result.gap:.2f} %"
             interval = f"{result.low:.4f} … {result.high:.4f}"
-            table.add_row(name, f"{result.mean:.4f}", interval, gap, f"{1e3 * result.decision_seconds:.3f}")
+            middle, decision = f"{result.interquartile_mean:.4f}", f"{1e3 * result.decision_seconds:.3f}"
+            table.add_row(name, f"{result.mean:.4f}", interval, middle, gap, decision)
         stream = io.StringIO()
         Console(file=stream, width=100).print(table)
         return stream.getvalue().rstrip()
@@ -123,9 +131,12 @@ def evaluate(
     *,
     episodes: int = 1000,
     seed: int = 0,
+    optimum: str | None = None,
+    cache: Path | None = None,
+    stream: int = EVALUATION_STREAM,
     progress: bool = False,
 ) -> Evaluation:
-    """Let policies play the same episodes.
+    """Let policies play the same episodes. Every policy is shown the mask, and plays legal actions only.
 
     Args:
         policies: By the name to report. A policy; the name of a solver, whose schedule for the whole episode counts
@@ -134,6 +145,10 @@ def evaluate(
         scenario: A scenario or the name of a preset.
         episodes: Number of episodes.
         seed: Seed of the episodes; the same seed gives the same episodes to everybody.
+        optimum: Solver of the optima that gaps refer to; if None, `optimal-dp` where it is exact, else no gap is
+            reported. Instances that it does not prove count with the best that it found.
+        cache: Folder to keep optima in, such as `agents.optima.default_cache()`; None for none.
+        stream: First entry of the episodes' seeds, see `agents.seeds`.
         progress: Show a progress bar.
 
     Raises:
@@ -148,23 +163,25 @@ def evaluate(
     players = {name: _player(policy, scenario, seed) for name, policy in policies.items()}
     require(len(players) > 0, "policies", dict(policies), "at least one policy")
     env = PartialLoadingEnv(scenario)
+    first = _sample(scenario, stream, seed, 0)
     for play in players.values():  # once without the clock: kernels compile at their first call
-        play(env, _sample(scenario, seed, 0), 0)
+        play(env, first, 0)
     ratios = {name: np.zeros(episodes) for name in players}
     seconds = dict.fromkeys(players, 0.0)
     decisions = dict.fromkeys(players, 0)
-    optimum = np.zeros(episodes) if _optimum_is_known(_sample(scenario, seed, 0)) else None
+    solver = optimum or ("optimal-dp" if _optimum_is_quick(first) else None)
+    optima = None if solver is None else np.zeros(episodes)
     for episode in tqdm(range(episodes), desc="evaluating", unit="episode", disable=not progress):
-        instance = _sample(scenario, seed, episode)
-        if optimum is not None:
-            optimum[episode] = baselines.solve(instance, "optimal-dp").served_ratio
+        instance = _sample(scenario, stream, seed, episode)
+        if solver is not None and optima is not None:
+            optima[episode] = optimum_of(instance, solver, cache).served / instance.n_users
         for name, play in players.items():
-            schedule, elapsed = play(env, instance, _channel_seed(seed, episode))
+            schedule, elapsed = play(env, instance, small_seed(stream, seed, episode))
             ratios[name][episode] = schedule.served_ratio
             seconds[name] += elapsed
             decisions[name] += len(schedule)
     return Evaluation(
-        {name: PolicyResult(ratios[name], optimum, seconds[name] / max(1, decisions[name])) for name in players}
+        {name: PolicyResult(ratios[name], optima, seconds[name] / max(1, decisions[name])) for name in players}
     )
 
 
@@ -179,9 +196,9 @@ def play_episode(
         seed: Seed of the evaluation.
         episode: Number of the episode.
     """
-    instance = _sample(scenario, seed, episode)
+    instance = _sample(scenario, EVALUATION_STREAM, seed, episode)
     play = _player(policy, scenario, seed)
-    schedule, _ = play(PartialLoadingEnv(scenario), instance, _channel_seed(seed, episode))
+    schedule, _ = play(PartialLoadingEnv(scenario), instance, small_seed(EVALUATION_STREAM, seed, episode))
     return schedule, instance
 
 
@@ -206,16 +223,11 @@ def _plan(solver: str, env: PartialLoadingEnv, instance: Instance, channel_seed:
     return schedule, time.perf_counter() - start
 
 
-def _sample(scenario: Scenario, seed: int, episode: int) -> Instance:
-    return scenario.sample(np.random.default_rng((EVALUATION_STREAM, seed, episode)))
+def _sample(scenario: Scenario, stream: int, seed: int, episode: int) -> Instance:
+    return scenario.sample(np.random.default_rng((stream, seed, episode)))
 
 
-def _channel_seed(seed: int, episode: int) -> int:
-    """Seed of the environment's generator, which draws the later channels under ``fading="batch"``."""
-    return int(np.random.SeedSequence((EVALUATION_STREAM, seed, episode)).generate_state(1)[0])
-
-
-def _optimum_is_known(instance: Instance) -> bool:
+def _optimum_is_quick(instance: Instance) -> bool:
     return instance.fading == "episode" and instance.table.clusters is not None
 
 

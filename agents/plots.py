@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from agents.evaluation import Evaluation
 
+_SHOWN = {
+    "imitation": ("regret", "users lost by a decision,\nwhere it is not sure"),
+    "fine-tuning": ("served_ratio", "served user ratio, exploring"),
+}
 
-def draw_learning_curve(curve: Sequence[dict[str, float]], evaluation: Evaluation) -> Figure:
-    """Served ratio in training over environment steps, with each policy's evaluated level beside it."""
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    steps = [point["timesteps"] for point in curve]
-    axes.plot(steps, [point["served_ratio"] for point in curve], color="#4477aa", label="agent, while exploring")
-    label_at = -1.0
-    for name in sorted(evaluation, key=lambda name: evaluation[name].mean):
-        mean = evaluation[name].mean
-        axes.axhline(mean, linestyle="-" if name == "agent" else ":", color="0.5", linewidth=1)
-        label_at = max(mean, label_at + 0.022)  # side by side they could not be read
-        axes.annotate(
-            f"{name} {mean:.3f}", (1.01, label_at), xycoords=("axes fraction", "data"), va="center", fontsize=8
-        )
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel("served user ratio")
-    axes.legend(loc="lower right")
+
+def draw_learning_curve(curve: Sequence[dict[str, Any]]) -> Figure:
+    """How the learner does while it trains, over the states that it has learnt from; a panel for each stage."""
+    stages = list(dict.fromkeys(point["stage"] for point in curve))
+    figure = Figure(figsize=(8, 3 * len(stages)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(len(stages), 1))
+    for axes, stage in zip(panels, stages, strict=True):
+        name, label = _SHOWN[stage]
+        points = [point for point in curve if point["stage"] == stage and name in point]
+        axes.plot([point["states"] for point in points], [point[name] for point in points], color="#4477aa")
+        axes.set_title(stage)
+        axes.set_xlabel("states learnt from")
+        if stage == "imitation":
+            axes.set_yscale("log")
+        axes.set_ylabel(label)
     return figure
 
 
@@ -36,7 +40,11 @@ def draw_served_ratios(evaluation: Evaluation) -> Figure:
     ranking = sorted(evaluation, key=lambda name: evaluation[name].mean)
     means = [evaluation[name].mean for name in ranking]
     colours = ["#ee6677" if name == "agent" else "#4477aa" for name in ranking]
-    axes.barh(ranking, means, xerr=[evaluation[name].half_width for name in ranking], color=colours, capsize=3)
+    errors = [
+        [evaluation[name].mean - evaluation[name].low for name in ranking],
+        [evaluation[name].high - evaluation[name].mean for name in ranking],
+    ]
+    axes.barh(ranking, means, xerr=errors, color=colours, capsize=3)
     for place, mean in enumerate(means):
         axes.text(0.005, place, f"{mean:.3f}", va="center", color="white", fontsize=9)
     episodes = len(evaluation[ranking[0]].served_ratio)

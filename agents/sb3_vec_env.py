@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium import Wrapper
+from gymnasium import Wrapper, spaces
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from agents.network import load_fraction
+from pl_env.partial_loading.env import observation_space
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
+from pl_env.times import nanoseconds
 
 
 class PartialLoadingVecEnv(VecEnv):
@@ -22,12 +25,16 @@ class PartialLoadingVecEnv(VecEnv):
     sb3-contrib's MaskablePPO asks for. Wrap it in `VecMonitor` for episode statistics.
     """
 
-    def __init__(self, num_envs: int, scenario: str | Scenario = "bls", **overrides: Any) -> None:
+    def __init__(
+        self, num_envs: int, scenario: str | Scenario = "bls", *, loading: bool = False, **overrides: Any
+    ) -> None:
         """Make the environments.
 
         Args:
             num_envs: Number of environments.
             scenario: The name of a preset or a `Scenario`.
+            loading: Add "loading" to observations, which `SchedulingNetwork` reads: float32 (I + 1, I), loading times
+                between models as fractions of the deadline; row = resident model, last row = empty GPU.
             **overrides: Fields of the scenario, in place of its own.
 
         Raises:
@@ -36,7 +43,20 @@ class PartialLoadingVecEnv(VecEnv):
         """
         self.envs = PartialLoadingVectorEnv(num_envs, scenario, autoreset_mode=AutoresetMode.SAME_STEP, **overrides)
         self._actions = np.zeros(num_envs, dtype=np.int64)
-        super().__init__(num_envs, self.envs.single_observation_space, self.envs.single_action_space)
+        self._loading = loading
+        space = observation_space(self.envs.scenario)
+        if loading:
+            n_models = self.envs.scenario.n_models
+            space = spaces.Dict({**space.spaces, "loading": spaces.Box(0.0, 1.0, (n_models + 1, n_models))})
+        super().__init__(num_envs, space, self.envs.single_action_space)
+
+    def _with_loading(self, observations: dict[str, Any]) -> dict[str, Any]:
+        if not self._loading:
+            return observations
+        deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
+        loading = load_fraction(self.envs.load_ns, deadline_ns)
+        # Written out for every environment: stable-baselines3 makes tensors of it, which want arrays of their own.
+        return observations | {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
 
     def reset(self) -> VecEnvObs:
         """Start an episode in every environment, with the seeds that `seed` has set."""
@@ -44,7 +64,7 @@ class PartialLoadingVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return observations
+        return self._with_loading(observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions of the step to come."""
@@ -52,18 +72,19 @@ class PartialLoadingVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Run the step."""
+        before = self._with_loading({})
         observations, rewards, terminations, _, infos = self.envs.step(self._actions)
         listed: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(terminations).tolist():
             final = infos["final_info"]
             listed[i] = {
-                "terminal_observation": infos["final_obs"][i],
+                "terminal_observation": infos["final_obs"][i] | {key: value[i] for key, value in before.items()},
                 "TimeLimit.truncated": False,
                 "invalid_action": bool(final["invalid_action"][i]),
                 "served": int(final["served"][i]),
                 "elapsed_seconds": float(final["elapsed_seconds"][i]),
             }
-        return observations, rewards.astype(np.float32), terminations, listed
+        return self._with_loading(observations), rewards.astype(np.float32), terminations, listed
 
     def close(self) -> None:
         """Nothing to close."""

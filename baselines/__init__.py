@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from baselines.lookahead import Lookahead
 from baselines.policies import Planner, Policy, RandomPolicy
 from baselines.registry import Solver, solve, solvers, upper_bound
 
-__all__ = ["Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers", "upper_bound"]
+__all__ = ["Lookahead", "Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers", "upper_bound"]

@@ -1,16 +1,16 @@
 """An upper bound on the users served, for any instance, without a solver: a relaxation in exact integer arithmetic.
 
-A schedule visits some models V, each once, on a path that begins with what is resident. (Where a measured loading matrix
-rewards detours, shortest walks replace its entries; the path of first visits then takes no longer than the schedule.)
+A schedule visits some models V, each once, on a path that begins with what is resident. (Where a measured loading
+matrix rewards detours, shortest walks replace its entries; then the path of first visits takes no longer than the schedule.)
 The bound keeps two things that every path obeys:
 
-* Into each set S of models of which it visits any, it takes at least one arc. Prices z_S >= 0 such that no arc (a, i)
-  enters sets whose prices add up to more than load(a, i) therefore give: all loads together take at least the sum of z_S
-  over the sets that meet V. The prices are those of Edmonds' algorithm for cheapest arborescences (J. Edmonds, Optimum
-  branchings, 1967). They cover each model's cheapest load, and the loading of every block in use at least once.
-* Out of each model and out of the start it takes at most one arc. That is relaxed in Lagrange's way: every arc out of a
-  costs a price more, and a visited model gives the price back. Subgradients climb on these prices (M. Held and R. M.
-  Karp, The traveling-salesman problem and minimum spanning trees II, 1971).
+* Into each set S of models of which it visits any, it takes at least one arc. Let sets have prices z_S >= 0 such that
+  no arc (a, i) enters sets whose prices add up to more than load(a, i). Then all loads together take at least the sum of
+  z_S over the sets that meet V. The prices are those of Edmonds' algorithm for cheapest arborescences (J. Edmonds,
+  Optimum branchings, 1967). They cover each model's cheapest load, and that every block in use is loaded once.
+* Out of each model and out of the start it takes at most one arc. That is relaxed in Lagrange's way: an arc out of a
+  model costs a price more, and a visit of the model gives it back. Subgradients climb on these prices (M. Held and
+  R. M. Karp, The traveling-salesman problem and minimum spanning trees II, 1971).
 
 As Edmonds' sets are nested or disjoint, a dynamic program over them finds the least time for u users that the prices
 allow. Models that share nothing with each other, directly or through others, are clusters with prices of their own; the
@@ -33,10 +33,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-MOST_ITERATIONS = 1_000
+MOST_ITERATIONS = 2_000
 """Steps of the search for prices, and fewer for large instances:"""
 
-MOST_WORK = 3_000_000_000
+MOST_WORK = 1_000_000_000
 """M² times the number of steps for M models."""
 
 FIRST_FACTOR = 0.5
@@ -45,7 +45,7 @@ FIRST_FACTOR = 0.5
 LAST_FACTOR = 0.0005
 """Where the search ends."""
 
-PATIENCE = 80
+PATIENCE = 40
 """After so many steps without a better value the factor is halved."""
 
 MOMENTUM = 0.5
@@ -276,9 +276,7 @@ def _climb(
     value_ns = sets.price_ns[:n_sets].sum() - earned_ns.sum() - out_price_ns[n_models] + user_price_ns * target
     _turn(sets, n_sets, counts, target, user_scale, climb.direction)
 
-    to_go_ns = max(0, least_ns[target] - value_ns) + max(
-        deadline_ns + 1 - bound_ns, OVERSHOOT * n_models * deadline_ns
-    )
+    to_go_ns = max(0, least_ns[target] - value_ns) + max(deadline_ns + 1 - bound_ns, OVERSHOOT * n_models * deadline_ns)
     if is_evaluated:
         n_sets = _raise_prices(sets, n_sets, n_models + 1)
         _lengthen(cluster, sets, n_sets, out_price_ns, least_ns)
@@ -328,7 +326,7 @@ def _turn(sets: _Sets, n_sets: int, counts: Ints, target: int, user_scale: float
 
 @compiled
 def _step(climb: _Climb, value_ns: int, to_go_ns: float, deadline_ns: int, user_scale: float) -> bool:
-    """Move the prices so far that the value would rise by ``to_go_ns``, times a factor, if it were linear (B. Polyak)."""
+    """Move the prices so far that the value, if it were linear, would rise by a share of ``to_go_ns`` (B. T. Polyak)."""
     prices, direction, progress = climb.prices, climb.direction, climb.progress
     n_models = len(prices) - 2
     progress[_STALLED] += 1
@@ -425,8 +423,8 @@ def _raise_prices(sets: _Sets, n_sets: int, n_tails: int) -> int:
     """Edmonds' algorithm: raise prices until arcs of reduced cost 0 lead from the start to all models.
 
     A path of cheapest arcs grows backwards until it meets the start or an attached set, or itself: that circle becomes
-    a set (H. N. Gabow et al., Efficient algorithms for finding minimum spanning trees in undirected and directed graphs,
-    1986). O(M²).
+    a set (H. N. Gabow, Z. Galil, T. Spencer and R. E. Tarjan, Efficient algorithms for finding minimum spanning trees
+    in undirected and directed graphs, 1986). O(M²).
 
     Args:
         sets: In and out.

@@ -1,10 +1,10 @@
 """`local-search`: an anytime heuristic for any sharing, by ruin and recreate.
 
 A plan is an order of models, each with a number of its cheapest users. Every iteration takes a piece of it out and
-builds it anew. Ruin: some models that follow each other leave, and often a few of the users that take longest. Recreate:
-models are inserted and users are added as long as any fit, those with the most users per nanosecond first, somewhat at
+builds it anew. Ruin: some models that follow each other leave, and often a few of the users that take longest.
+Recreate: models are inserted and users are added as long as any fit, those with the most users per nanosecond first, somewhat at
 random. That contains the moves of local search on orders, insertion, removal, swap and or-opt, with counts by marginal
-cost. Often a model that was not in the plan must come first, as the way into another cluster pays only later.
+cost. Now and then a model that was not in the plan must come first, as the way into a cluster pays only later.
 
 A new plan replaces the present one when it is as good, or not far below the best: more users are better, and among as
 many an earlier end. See G. Schrimpf et al., Record breaking optimization results using the ruin and recreate principle,
@@ -164,9 +164,7 @@ def _begin(tables: _Tables, models: Ints, counts: Ints, seed: np.uint64) -> _Sea
 
 @compiled
 def _empty_order(n_models: int) -> _Order:
-    return _Order(
-        np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.int64), np.zeros(3, dtype=np.int64)
-    )
+    return _Order(np.zeros(n_models, dtype=np.int64), np.zeros(n_models, dtype=np.int64), np.zeros(3, dtype=np.int64))
 
 
 @compiled
@@ -384,9 +382,7 @@ def _insert(
 
 
 @compiled
-def _update_places(
-    tables: _Tables, order: _Order, candidates: _Candidates, n_candidates: int, inserted: int
-) -> None:
+def _update_places(tables: _Tables, order: _Order, candidates: _Candidates, n_candidates: int, inserted: int) -> None:
     """Find the best places anew after an insertion: it makes two new ones, and all others remain as they are."""
     length, models, load_ns = order.totals[_LENGTH], order.models, tables.load_ns
     before = models[inserted - 1] if inserted > 0 else tables.resident

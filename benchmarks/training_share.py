@@ -37,15 +37,18 @@ class _Clock:
 
 def main() -> None:
     """Train for a few updates in the default setting and print the share."""
-    config = agents.TrainingConfig(timesteps=UPDATES * N_ENVS * 16, n_envs=N_ENVS, rollout_steps=16)
-    scenario = pl_env.Scenario()
+    config = agents.TrainingConfig(
+        imitation=agents.ImitationConfig(rounds=0),
+        fine_tuning=agents.FineTuningConfig(rounds=UPDATES, n_envs=N_ENVS, rollout_steps=16),
+    )
+    family = agents.Family(pl_env.Scenario())
     with tempfile.TemporaryDirectory() as folder:  # once without the clock: kernels compile at their first call
-        agents.train(scenario, config, Path(folder) / "warm-up", progress=False)
+        agents.train(family, config, Path(folder) / "warm-up", progress=False)
         clock = _Clock()
         for name in ("reset", "step_wait", "env_method"):
             clock.watch(PartialLoadingVecEnv, name)
         start = time.perf_counter()
-        agents.train(scenario, config, Path(folder) / "run", progress=False)
+        agents.train(family, config, Path(folder) / "run", progress=False)
         total = time.perf_counter() - start
     share = 100 * clock.seconds / total
     print(

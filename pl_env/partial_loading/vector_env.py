@@ -241,6 +241,13 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
         return self._arrays.mask.astype(np.bool_)
 
+    @property
+    def load_ns(self) -> NDArray[np.int64]:
+        """Present loading nanoseconds, int64 (N, I + 1, I), or (1, I + 1, I) where all share a library; read only."""
+        load_ns: NDArray[np.int64] = self._arrays.load_ns.view()
+        load_ns.flags.writeable = False
+        return load_ns
+
     # ------------------------------------------------------------ what is returned
 
     def _returned_observations(self) -> Observations:

@@ -17,8 +17,14 @@ def tiny() -> pl_env.Scenario:
 
 @pytest.fixture
 def quick_config() -> agents.TrainingConfig:
-    """Two updates of a small network."""
-    return agents.TrainingConfig(timesteps=64, n_envs=2, rollout_steps=16, minibatch_size=16, epochs=2, width=8)
+    """Two rounds of each stage, of a small network."""
+    return agents.TrainingConfig(
+        width=8,
+        layers=1,
+        heads=2,
+        imitation=agents.ImitationConfig(rounds=2, episodes=4, teacher_rounds=1, minibatch_size=16),
+        fine_tuning=agents.FineTuningConfig(rounds=2, n_envs=2, rollout_steps=8, minibatch_size=8, epochs=2),
+    )
 
 
 @pytest.fixture

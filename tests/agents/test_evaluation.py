@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 import agents
 import baselines
 import pl_env
+from agents import optima
+from agents.evaluation import Evaluation, PolicyResult
+from agents.statistics import interquartile_mean
 
 
 def test_the_optimum_has_no_gap_and_the_others_have(tiny):
@@ -19,14 +24,13 @@ def test_the_optimum_has_no_gap_and_the_others_have(tiny):
 
 def test_numbers_are_those_of_the_instances():
     """Episode n of seed s is drawn from the generator (7, s, n), the same for every policy."""
-    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    scenario = pl_env.Scenario.preset("bls")
     result = agents.evaluate({"greedy": "greedy"}, scenario, episodes=5, seed=3)["greedy"]
     instances = [scenario.sample(np.random.default_rng((7, 3, n))) for n in range(5)]
     expected = [baselines.solve(instance, "greedy").served_ratio for instance in instances]
     assert result.served_ratio.tolist() == expected
     assert result.mean == pytest.approx(np.mean(expected))
-    half_width = 1.959964 * np.std(expected, ddof=1) / np.sqrt(5)
-    assert (result.low, result.high) == pytest.approx((result.mean - half_width, result.mean + half_width))
+    assert min(expected) <= result.low < result.mean < result.high <= max(expected)
     optimum = [baselines.solve(instance, "optimal-dp").served_ratio for instance in instances]
     assert result.gap == pytest.approx(1 - np.mean(expected) / np.mean(optimum))
 
@@ -55,9 +59,38 @@ def test_an_agent_plays_and_the_table_names_everything(agent):
     assert 0 < result["agent"].mean < 1
     assert result["agent"].decision_seconds > 0
     text = str(result)
-    for word in ("agent", "random", "served ratio", "95 % interval", "gap to optimum", "decision (ms)"):
+    for word in ("agent", "random", "served ratio", "95 % interval", "middle half", "gap to optimum", "decision (ms)"):
         assert word in text
     assert result.to_dict()["agent"]["episodes"] == 3
+
+
+def test_differences_are_paired():
+    """Where one policy is better by the same in every episode, the interval of the difference has no width."""
+    ratios = np.random.default_rng(0).random(50)
+    results = {name: PolicyResult(ratios + gain, None, 0.0) for name, gain in (("good", 0.1), ("bad", 0.0))}
+    assert Evaluation(results).difference("good", "bad") == pytest.approx((0.1, 0.1, 0.1))
+    assert results["good"].high - results["good"].low > 0.1
+
+
+def test_optima_are_kept_by_the_hash_of_the_instance(tiny, tmp_path, monkeypatch):
+    policies = {"greedy": "greedy"}
+    first = agents.evaluate(policies, tiny, episodes=3, optimum="exhaustive", cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(optima.baselines, "solve", lambda *_: pytest.fail("was solved again"))
+    for seed, file in enumerate(sorted(tmp_path.iterdir())):
+        instance = tiny.sample(np.random.default_rng((7, 0, seed)))
+        assert optima.optimum_of(instance, "exhaustive", tmp_path).served > 0
+        assert json.loads(file.read_text())["solver"] == "exhaustive"
+    monkeypatch.undo()
+    assert agents.evaluate(policies, tiny, episodes=3)["greedy"].gap == first["greedy"].gap
+    damaged = next(tmp_path.iterdir())
+    damaged.write_text("{")
+    again = agents.evaluate(policies, tiny, episodes=3, optimum="exhaustive", cache=tmp_path)
+    assert again["greedy"].gap == first["greedy"].gap
+
+
+def test_the_middle_half_leaves_out_the_ends():
+    assert interquartile_mean(np.array([0.0, 1.0, 2.0, 3.0, 100.0, -50.0, 2.0, 2.0])) == 1.75
 
 
 def test_play_episode_is_the_first_evaluation_episode(tiny):

@@ -5,46 +5,89 @@ import pytest
 import torch
 
 import pl_env
-from agents.network import NetworkConfig, SchedulingNetwork
+from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
 
 
-def observation_of(scenario: pl_env.Scenario, seed: int = 0) -> dict[str, torch.Tensor]:
-    observation, _ = pl_env.PartialLoadingEnv(scenario).reset(seed=seed)
-    return {key: torch.from_numpy(value)[None] for key, value in observation.items()}
+def observations_of(scenario: pl_env.Scenario, count: int = 1, steps: int = 0) -> dict[str, torch.Tensor]:
+    """Observations of some episodes, after some steps of the first legal actions."""
+    env = pl_env.PartialLoadingEnv(scenario)
+    rows = []
+    for seed in range(count):
+        observation, info = env.reset(seed=seed)
+        for _ in range(steps + seed):
+            observation, _, _, _, info = env.step(info["action_mask"].argmax())
+        loading = load_fraction(env.instance.load_ns[None], np.array([env.instance.deadline_ns]))[0]
+        rows.append(observation | {"loading": loading})
+    return {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}
 
 
 @pytest.fixture
 def network() -> SchedulingNetwork:
     torch.manual_seed(1)
-    return SchedulingNetwork(NetworkConfig(batch_cap=8, width=32))
+    network = SchedulingNetwork(NetworkConfig(batch_cap=8, width=32))
+    torch.nn.init.normal_(network.score[-1].weight)
+    return network
 
 
 def test_the_order_of_models_permutes_scores_and_leaves_the_value(network):
-    observation = observation_of(pl_env.Scenario())
+    observation = observations_of(pl_env.Scenario(), steps=5)
     order = torch.from_numpy(np.random.default_rng(0).permutation(50))
     per_model = ("load_time", "pending", "upload_time", "batch_time")
     permuted = observation | {key: observation[key][:, order] for key in per_model}
+    rows = torch.cat([order, torch.tensor([50])])
+    permuted["loading"] = observation["loading"][:, rows][:, :, order]
     scores, value = network(observation)
     permuted_scores, permuted_value = network(permuted)
-    torch.testing.assert_close(permuted_scores.view(50, 8), scores.view(50, 8)[order])
+    torch.testing.assert_close(permuted_scores.view(50, 8), scores.view(50, 8)[order], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(permuted_value, value)
     assert scores.std() > 0
 
 
+def test_loading_times_between_models_matter(network):
+    observation = observations_of(pl_env.Scenario())
+    other = observation | {"loading": observation["loading"].flip(1)}
+    assert not torch.allclose(network(observation)[0], network(other)[0])
+
+
 def test_one_network_serves_any_number_of_models_and_users(network):
     for scenario in (pl_env.Scenario.preset("general"), pl_env.Scenario.preset("bls", n_models=7, n_users=3)):
-        scores, value = network(observation_of(scenario))
+        scores, value = network(observations_of(scenario))
         assert scores.shape == (1, scenario.n_models * 8)
         assert value.shape == (1, 1)
 
 
-def test_actions_start_nearly_alike(network):
+def test_states_together_score_as_each_alone(network):
+    """Though they are sorted, cut into chunks and padded."""
+    observation = observations_of(pl_env.Scenario(), count=70)
+    scores, values = network(observation)
+    for n in (0, 7, 69):
+        alone = network({key: value[n : n + 1] for key, value in observation.items()})
+        torch.testing.assert_close(scores[n : n + 1], alone[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(values[n : n + 1], alone[1], rtol=1e-4, atol=1e-5)
+
+
+def test_every_legal_action_is_scored(network):
+    """A model is left out only where none of its batches will ever be legal again."""
+    env = pl_env.PartialLoadingEnv("bls")
+    observation, info = env.reset(seed=3)
+    terminated = False
+    while not terminated:
+        loading = load_fraction(env.instance.load_ns[None], np.array([env.instance.deadline_ns]))
+        batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
+        scores, _ = network(batch | {"loading": torch.from_numpy(loading)})
+        legal = np.flatnonzero(info["action_mask"])
+        assert (scores[0, legal] != 0).all()
+        observation, _, terminated, _, info = env.step(legal[0])
+
+
+def test_actions_start_nearly_alike():
     """So that exploration begins with every legal action."""
-    scores, _ = network(observation_of(pl_env.Scenario()))
+    torch.manual_seed(1)
+    scores, _ = SchedulingNetwork(NetworkConfig(batch_cap=8))(observations_of(pl_env.Scenario()))
     assert scores.abs().max() < 0.5
 
 
-@pytest.mark.parametrize("field", ["batch_cap", "width"])
+@pytest.mark.parametrize("field", ["batch_cap", "width", "layers", "heads"])
 def test_sizes_out_of_range(field):
     with pytest.raises(pl_env.InvalidValue, match=f"{field} is 0; it must be an integer from 1"):
         NetworkConfig(**({"batch_cap": 8} | {field: 0}))

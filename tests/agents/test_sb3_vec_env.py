@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sb3_contrib import MaskablePPO
+from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 import agents
 import pl_env
-from agents.network import NetworkConfig, SchedulingPolicy
+from agents.network import NetworkConfig
+from agents.sb3_policy import MaskableSchedulingPolicy, SchedulingPolicy
 
 
 def legal_actions(environments, rng):
@@ -75,21 +77,31 @@ def test_vec_monitor_reports_the_served_ratio_of_episodes():
     assert [round(float(a), 6) for a, _ in ratios] == [round(b, 6) for _, b in ratios]
 
 
-def test_vec_normalize_and_maskable_ppo_run_on_it():
+@pytest.mark.parametrize(("algorithm", "policy"), [(MaskablePPO, MaskableSchedulingPolicy), (PPO, SchedulingPolicy)])
+def test_vec_normalize_and_both_kinds_of_ppo_run_on_it(algorithm, policy):
     torch.manual_seed(0)
     environments = VecNormalize(
-        VecMonitor(agents.PartialLoadingVecEnv(4, "tiny")), norm_obs=False, norm_reward=True, gamma=1.0
+        VecMonitor(agents.PartialLoadingVecEnv(4, "tiny", loading=True)), norm_obs=False, norm_reward=True, gamma=1.0
     )
-    model = MaskablePPO(
-        SchedulingPolicy,
-        environments,
-        n_steps=8,
-        batch_size=16,
-        policy_kwargs={"network": NetworkConfig(2, 8)},
-        seed=0,
-    )
+    network = NetworkConfig(2, 8)
+    model = algorithm(policy, environments, n_steps=8, batch_size=16, policy_kwargs={"network": network}, seed=0)
     model.learn(64)
     assert model.num_timesteps == 64
+
+
+@pytest.mark.parametrize("resample_library", [False, True])
+def test_loading_times_between_models_are_those_of_each_episode(resample_library):
+    overrides = {"n_models": 4, "n_users": 6, "resample_library": resample_library}
+    environments = agents.PartialLoadingVecEnv(3, "bls", loading=True, **overrides)
+    environments.seed(5)
+    observations = environments.reset()
+    assert environments.observation_space.contains({key: value[0] for key, value in observations.items()})
+    for i in range(3):
+        single = pl_env.PartialLoadingEnv("bls", **overrides)
+        single.reset(seed=5 + i)
+        expected = np.minimum(1, single.instance.load_ns / single.instance.deadline_ns)
+        np.testing.assert_allclose(observations["loading"][i], expected, rtol=1e-6)
+    assert resample_library == bool((observations["loading"][0] != observations["loading"][1]).any())
 
 
 def test_what_it_answers_about_its_environments():

@@ -1,0 +1,25 @@
+"""How the agents that come with the package were trained. Chosen on the validation stream, see `agents.seeds`."""
+
+from __future__ import annotations
+
+from agents.imitation import ImitationConfig
+from agents.training import TrainingConfig
+
+RECIPES = {
+    "bls": TrainingConfig(),
+    "fading": TrainingConfig(
+        initial="bls",
+        imitation=ImitationConfig(rounds=45, episodes=160, teacher_rounds=0, learning_rate=1.5e-3),
+    ),
+    "general-hard": TrainingConfig(
+        initial="any-library",
+        imitation=ImitationConfig(rounds=90, episodes=64, learning_rate=1e-3, minibatch_size=128, averaging=0.02),
+    ),
+    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
+}
+"""By the name of the family."""
+
+
+def recipe(name: str) -> TrainingConfig:
+    """The recipe of a family, or the default one."""
+    return RECIPES.get(name, TrainingConfig())

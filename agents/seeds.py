@@ -1,0 +1,28 @@
+"""Which random numbers are used for what. Nothing is trained or tuned on the evaluation's.
+
+Every generator is seeded with a tuple that begins with the number of its stream, such as (EVALUATION_STREAM, seed,
+episode); NumPy never maps different tuples to the same numbers, nor a tuple to those of a plain integer.
+
+| stream | what draws from it                                                        |
+|--------|---------------------------------------------------------------------------|
+| 7      | the episodes of `agents.evaluate`                                         |
+| 11     | the paper's experiments (`experiments/`)                                  |
+| 13     | the benchmark sets (`experiments/`)                                       |
+| 17     | training: episodes, exploration, minibatches of (seed, round)             |
+| 19     | validation: what hyperparameters were chosen on, and the learning curves  |
+| 23     | sampled rollouts of `agents.BestOf`                                       |
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+EVALUATION_STREAM = 7
+TRAINING_STREAM = 17
+VALIDATION_STREAM = 19
+DECODING_STREAM = 23
+
+
+def small_seed(*entropy: int) -> int:
+    """A seed in [0, 2³¹) for generators that take no tuples: torch's, stable-baselines3's, an environment's."""
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) % 2**31

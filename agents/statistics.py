@@ -1,0 +1,29 @@
+"""Means of paired episodes: interquartile means and bootstrap intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+
+Floats = NDArray[np.float64]
+
+
+def interquartile_mean(values: Floats) -> float:
+    """Mean of the middle half; a quarter of the values is cut off at each end."""
+    cut = len(values) // 4
+    return float(np.sort(values)[cut : len(values) - cut].mean())
+
+
+def bootstrap_interval(values: Floats) -> tuple[float, float]:
+    """95 % interval of the mean by the percentile bootstrap over episodes; NaN for fewer than two.
+
+    The resamples are the same in every call with as many values, so the intervals of two policies are paired.
+    """
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(len(values))
+    means = [float(values[rng.integers(len(values), size=len(values))].mean()) for _ in range(RESAMPLES)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)

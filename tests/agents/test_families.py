@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import agents
+import pl_env
+
+
+def test_one_scenario_draws_its_own_episodes(tiny):
+    instances = agents.Family(tiny).sample(np.random.default_rng(3), 4)
+    rng = np.random.default_rng(3)
+    assert instances == [tiny.sample(rng) for _ in range(4)]
+
+
+def test_any_library_differs_in_everything():
+    family = agents.Family.named("any-library")
+    instances = family.sample(np.random.default_rng(0), 24)
+    assert len({id(instance.table) for instance in instances}) == 3
+    assert len({instance.deadline_ns for instance in instances}) == 24
+    assert all(0.4e9 <= instance.deadline_ns <= 0.9e9 for instance in instances)
+    assert all(40 <= instance.n_users <= 120 for instance in instances)
+    assert all(instance.table.clusters is not None for instance in instances)
+    assert not family.is_one_scenario
+
+
+def test_ranges_are_checked(tiny):
+    with pytest.raises(pl_env.InvalidValue, match=r"deadline\[1\] is 0.4"):
+        agents.Family(tiny, deadline=(0.5, 0.4))
+    with pytest.raises(pl_env.UnknownName, match="there is no preset 'nowhere'"):
+        agents.Family.named("nowhere")
