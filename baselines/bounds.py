@@ -1,12 +1,12 @@
 """An upper bound on the users served, for any instance, without a solver: a relaxation in exact integer arithmetic.
 
 A schedule visits some models V, each once, on a path that begins with what is resident. (Where a measured loading
-matrix rewards detours, shortest walks replace its entries; then the path of first visits takes no longer than the schedule.)
-The bound keeps two things that every path obeys:
+matrix rewards detours, shortest walks replace its entries; then the path of first visits takes no longer than the
+schedule.) The bound keeps two things that every path obeys:
 
 * Into each set S of models of which it visits any, it takes at least one arc. Let sets have prices z_S >= 0 such that
-  no arc (a, i) enters sets whose prices add up to more than load(a, i). Then all loads together take at least the sum of
-  z_S over the sets that meet V. The prices are those of Edmonds' algorithm for cheapest arborescences (J. Edmonds,
+  no arc (a, i) enters sets whose prices add up to more than load(a, i). Then all loads together take at least the sum
+  of z_S over the sets that meet V. The prices are those of Edmonds' algorithm for cheapest arborescences (J. Edmonds,
   Optimum branchings, 1967). They cover each model's cheapest load, and that every block in use is loaded once.
 * Out of each model and out of the start it takes at most one arc. That is relaxed in Lagrange's way: an arc out of a
   model costs a price more, and a visit of the model gives it back. Subgradients climb on these prices (M. Held and
@@ -259,8 +259,9 @@ def _climb(
 ) -> bool:
     """Take one step towards prices by which ``target`` users of a cluster take longer; return whether there was one.
 
-    The value to climb on is the cheapest arborescence's, when a user earns a price and a model may stay out. It is at
-    most the least time of ``target`` users, and lies on the lower convex hull of all least times.
+    The value to climb on is that of the cheapest arborescence, where each user served earns a price and models may stay
+    out at the price of what they would earn. It is a lower bound of the least time of ``target`` users, too, and the
+    prices of its sets are a better one once all arcs that stand for staying out are gone.
     """
     n_models = len(cluster.usable)
     user_scale = USER_SCALE / len(least_ns)
@@ -326,7 +327,7 @@ def _turn(sets: _Sets, n_sets: int, counts: Ints, target: int, user_scale: float
 
 @compiled
 def _step(climb: _Climb, value_ns: int, to_go_ns: float, deadline_ns: int, user_scale: float) -> bool:
-    """Move the prices so far that the value, if it were linear, would rise by a share of ``to_go_ns`` (B. T. Polyak)."""
+    """Move the prices so far that the value, were it linear, would rise by a share of ``to_go_ns`` (B. T. Polyak)."""
     prices, direction, progress = climb.prices, climb.direction, climb.progress
     n_models = len(prices) - 2
     progress[_STALLED] += 1
@@ -412,6 +413,7 @@ def _single_models(cluster: _Cluster, out_price_ns: Ints, earned_ns: Ints) -> _S
 
 @compiled
 def _outermost(sets: _Sets, s: int) -> int:
+    """The largest set around a set."""
     while sets.outermost[s] != s:
         sets.outermost[s] = sets.outermost[sets.outermost[s]]
         s = sets.outermost[s]

@@ -2,9 +2,9 @@
 
 A plan is an order of models, each with a number of its cheapest users. Every iteration takes a piece of it out and
 builds it anew. Ruin: some models that follow each other leave, and often a few of the users that take longest.
-Recreate: models are inserted and users are added as long as any fit, those with the most users per nanosecond first, somewhat at
-random. That contains the moves of local search on orders, insertion, removal, swap and or-opt, with counts by marginal
-cost. Now and then a model that was not in the plan must come first, as the way into a cluster pays only later.
+Recreate: models are inserted and users are added as long as any fit, those with the most users per nanosecond first,
+somewhat at random. That contains the moves of local search on orders, insertion, removal, swap and or-opt, with counts
+by marginal cost. Now and then a model from outside the plan must come first, as the way into a cluster pays only later.
 
 A new plan replaces the present one when it is as good, or not far below the best: more users are better, and among as
 many an earlier end. See G. Schrimpf et al., Record breaking optimization results using the ruin and recreate principle,
@@ -71,7 +71,7 @@ def local_search(
     Args:
         problem: The prepared instance.
         seed: Seed of the search.
-        iterations: Number of iterations; by default 400 + 2 · I, or no limit if there is a time limit.
+        iterations: Number of iterations; by default 600 + 2 · I, or no limit if there is a time limit.
         time_limit: Seconds.
     """
     instance = problem.instance
@@ -87,7 +87,7 @@ def local_search(
     start = greedy(problem)
     search = _begin(tables, start.models, start.counts, np.uint64(seed % 2**64))
     if iterations is None:
-        iterations = 400 + 2 * instance.n_models if time_limit is None else NEVER
+        iterations = 600 + 2 * instance.n_models if time_limit is None else NEVER
     if time_limit is None:
         _improve(tables, search, iterations)
     else:

@@ -163,8 +163,14 @@ def load(point: Point, folder: Path) -> Result | None:
     return Result(point, arrays["served_ratio"], arrays["seconds"]) if good else None
 
 
-_DECIDES_NOTHING = ("env.py", "vector_env.py", "wrappers.py", "rendering.py", "policies.py", "__main__.py")
-"""Files of pl_env and baselines that neither sampling an instance nor solving it touches."""
+_DECIDES_NOTHING = (
+    *("env.py", "vector_env.py", "stepping.py", "wrappers.py", "rendering.py", "plots.py", "benchmark.py"),
+    *("checkpoints.py", "scanning.py", "loading.py", "running.py", "measuring.py", "resnet.py"),
+    *("exact.py", "circuits.py", "held_karp.py", "local_search.py", "bounds.py"),
+    *("action_values.py", "episodes.py", "expected_uploads.py", "lookahead.py", "policies.py"),
+    *("execution.py", "execute_command.py", "__main__.py"),
+)
+"""Files of pl_env and baselines that neither sampling an instance nor the solvers of the figures touch."""
 
 
 @lru_cache(maxsize=1)

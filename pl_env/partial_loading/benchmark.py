@@ -84,12 +84,13 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
     def served(self) -> Ints:
         """Users served by the best schedule known, int64 (N,)."""
         total = np.concatenate([[0], np.cumsum(self.run_counts)])
-        return total[self.run_start[1:]] - total[self.run_start[:-1]]
+        served: Ints = total[self.run_start[1:]] - total[self.run_start[:-1]]
+        return served
 
     @property
     def is_optimal(self) -> NDArray[np.bool_]:
         """Whether the best schedule known is proven optimal, bool (N,)."""
-        return self.served == self.upper_bound
+        return np.equal(self.served, self.upper_bound)
 
     def runs(self, n: int) -> tuple[Ints, Ints]:
         """Models and counts of the best schedule known of instance n."""
@@ -162,7 +163,7 @@ def _instance(
     piece: dict[str, NDArray[Any]], load_overhead_ns: int, deadline_ns: int, slot_ns: int, resident: int
 ) -> Instance:
     users = {name: piece.pop(name) for name in _PER_USER}
-    table = ServingTable(load_overhead_ns=load_overhead_ns, **piece)
+    table = ServingTable(load_overhead_ns=load_overhead_ns, **piece)  # type: ignore[arg-type]
     return Instance(table=table, deadline_ns=deadline_ns, slot_ns=slot_ns, resident=resident, **users)  # type: ignore[arg-type]
 
 
