@@ -288,7 +288,7 @@ def _climb(
 def _user_price(least_ns: Ints, target: int) -> float:
     """Nanoseconds that a user takes: the slope of the least times before ``target``, over a tenth of it."""
     before = target - 1 - target // 10
-    return max(1.0, (least_ns[target] - least_ns[before]) / (target - before))
+    return float(least_ns[target] - least_ns[before]) / (target - before)
 
 
 @compiled

@@ -57,8 +57,9 @@ def exact(problem: Problem, time_limit: float = 60.0, workers: int = 8, gap: flo
         served = int(np.flatnonzero(joined_ns < NEVER)[-1])
         return _in_order(clusters, _small_runs(problem, small, frontiers, taken, served), served)
 
-    start, bound = local_search(problem, seed=seed), upper_bound(problem)
+    start = local_search(problem, seed=seed)
     served = int(start.counts.sum())
+    bound = served if served == instance.n_users else upper_bound(problem)
     if bound <= served * (1 + gap):
         return Plan(start.models, start.counts, bound)
     found = search(problem, large, joined_ns, start, time_limit=time_limit, workers=workers, gap=gap, seed=seed)

@@ -218,7 +218,7 @@ def _is_acceptable(trial: _Order, present: _Order, best: _Order, deadline_ns: in
 def _is_better(one: _Order, other: _Order) -> bool:
     """More users, or as many and an earlier end."""
     more_users = one.totals[_USERS] - other.totals[_USERS]
-    return more_users > 0 or (more_users == 0 and one.totals[_TIME] < other.totals[_TIME])
+    return bool(more_users > 0 or (more_users == 0 and one.totals[_TIME] < other.totals[_TIME]))
 
 
 # ---------------------------------------------------------------- ruin

@@ -15,7 +15,7 @@ def test_the_python_blocks_run(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, str(README), "exec"), names)
     out = capsys.readouterr().out
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     printed = re.search(r"# (environment: .*?), \.\.\.", README.read_text())
     assert printed is not None
     assert printed.group(1) in out  # the comment shows what is really printed

@@ -152,6 +152,8 @@ def _pieces(
     arrays["has_block"] = np.unpackbits(arrays["has_block"], count=sum(cells)).astype(np.bool_)
     lengths = {"has_block": cells} | dict.fromkeys(_PER_MODEL, n_models)
     lengths |= dict.fromkeys(_PER_BLOCK, n_blocks) | dict.fromkeys(_PER_USER, n_users)
+    for name, length in lengths.items():
+        require(len(arrays[name]) == sum(length), f"len({name})", len(arrays[name]), f"{sum(length)}, as the sizes say")
     cut = {name: np.split(arrays.pop(name), np.cumsum(length)[:-1]) for name, length in lengths.items()}
     pieces = [{name: parts[n] for name, parts in cut.items()} for n in range(len(n_users))]
     for piece, models, blocks in zip(pieces, n_models, n_blocks, strict=True):

@@ -103,7 +103,7 @@ def test_play_episode_is_the_first_evaluation_episode(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"policies": {"x": "magic"}}, "there is no solver 'magic'; known are: exhaustive"),
+        ({"policies": {"x": "magic"}}, "there is no solver 'magic'; known are: exact, exhaustive"),
         ({"policies": {}}, "policies is {}; it must be at least one policy"),
         ({"scenario": "nowhere"}, "there is no preset 'nowhere'"),
         ({"episodes": 0}, "episodes is 0; it must be an integer of at least 1"),

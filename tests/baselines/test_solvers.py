@@ -265,7 +265,7 @@ def test_exhaustive_refuses_what_would_never_end():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"solver": "magic"}, "there is no solver 'magic'; known are: exhaustive, greedy"),
+        ({"solver": "magic"}, "there is no solver 'magic'; known are: exact, exhaustive, greedy"),
         ({"solver": "greedy", "slotted": True}, "there is no option of greedy 'slotted'"),
         ({"solver": "paper-dp", "as_printed": 3}, "as_printed is 3; it must be True or False"),
         ({"equal_bandwidth_channels": -1}, "equal_bandwidth_channels is -1; it must be an integer from 0 to 1024"),
