@@ -56,6 +56,7 @@ def _is_real(low: float, high: float) -> Callable[[str, Any], None]:
 
 
 _SEED = {"seed": _is_integer(0, 2**31 - 1)}
+_TIME_LIMIT = _is_real(0.01, 1e6)
 
 _SOLVERS = {
     solver.name: solver
@@ -88,14 +89,14 @@ _SOLVERS = {
             "optimal within the time limit, else a bound; any sharing",
             "clusters by Held-Karp and CP-SAT; options: time_limit (s), workers, gap, seed",
             exact,
-            {"time_limit": _is_real(0.01, 1e6), "workers": _is_integer(1, 256), "gap": _is_real(0, 1)} | _SEED,
+            {"time_limit": _TIME_LIMIT, "workers": _is_integer(1, 256), "gap": _is_real(0, 1)} | _SEED,
         ),
         Solver(
             "local-search",
             "none",
-            "moves in the order of models from greedy's plan on, any sharing",
+            "ruin and recreate from greedy's plan on, any sharing; options: iterations, time_limit (s), seed",
             local_search,
-            _SEED,
+            {"iterations": _is_integer(0, 10**9), "time_limit": _TIME_LIMIT} | _SEED,
         ),
         Solver("exhaustive", "optimal, any sharing", "all orders and counts, for a few models", exhaustive),
         Solver("max-overlap", "none", "next the model that shares most with the resident one (Gemel)", max_overlap),
