@@ -133,7 +133,12 @@ def _wait_until(moment: float) -> None:
 def outputs_of_whole_models(
     schedule: Schedule, scan: CheckpointScan, runner: ModelRunner, inputs: Tensor
 ) -> list[Tensor]:
-    """Each batch's outputs when its model is read whole by the safetensors library; to hold an `Execution` against."""
+    """Each batch's outputs when its model is read whole by the safetensors library; to hold an `Execution` against.
+
+    Tensors are copied to memory of their own, which torch aligns as `BlockLoader` aligns its: a layer's output for a
+    batch of one depends in its last bits on whether the weights begin at a multiple of 16 bytes, and in a file they may
+    not.
+    """
     outputs = []
     with torch.inference_mode():
         for batch in schedule.batches:
@@ -142,6 +147,6 @@ def outputs_of_whole_models(
             for tensor in model.tensors.values():
                 if tensor.path not in files:
                     files[tensor.path] = load_file(tensor.path, device=str(inputs.device))
-            tensors = {name: files[tensor.path][name] for name, tensor in model.tensors.items()}
+            tensors = {name: files[tensor.path][name].clone() for name, tensor in model.tensors.items()}
             outputs.append(runner.bind(batch.model, tensors)(inputs[list(batch.users)]))
     return outputs
