@@ -70,10 +70,10 @@ def upper_bound(problem: Problem) -> int:
     if len(models) == 0:
         return 0
     load_ns = np.minimum(instance.load_ns, instance.deadline_ns + 1)  # longer ones are out of reach all the same
-    label = np.zeros(len(models), dtype=np.int64)
     if instance.table.affine:
-        _label_clusters(load_ns, np.append(models, instance.resident), label)
+        label = label_clusters(load_ns, np.append(models, instance.resident))[:-1]
     else:
+        label = np.zeros(len(models), dtype=np.int64)
         _shorten_by_detours(load_ns, models)
     by_cluster = np.argsort(label, kind="stable")
     models, label = models[by_cluster], label[by_cluster]
@@ -101,22 +101,22 @@ def usable_users(first_user: Ints, run_ns: Ints, deadline_ns: int) -> Ints:
 
 
 @compiled
-def _label_clusters(load_ns: Ints, models: Ints, label: Ints) -> None:
-    """Give models of a cluster the same label, int64 (M,) out.
+def label_clusters(load_ns: Ints, models: Ints) -> Ints:
+    """Labels of models, the same within a cluster, int64 (len(models),).
 
-    Two models are connected if one shortens the load of the other; the last of ``models`` is the resident one or -1,
-    which shortens none.
+    Two models are connected if one shortens the load of the other; the last of ``models`` is the resident one, or -1,
+    which shortens none and is a cluster of its own.
     """
-    own = np.arange(len(models))
+    label = np.arange(len(models))
     changed = True
     while changed:
         changed = False
         for a in range(len(models)):
-            for i in range(len(label)):
-                if own[a] != own[i] and load_ns[models[a], models[i]] < load_ns[-1, models[i]]:
-                    own[a] = own[i] = min(own[a], own[i])
+            for i in range(len(models) - 1):
+                if label[a] != label[i] and load_ns[models[a], models[i]] < load_ns[-1, models[i]]:
+                    label[a] = label[i] = min(label[a], label[i])
                     changed = True
-    label[:] = own[:-1]
+    return label
 
 
 @compiled

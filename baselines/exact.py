@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.bounds import upper_bound
+from baselines.bounds import label_clusters, upper_bound, usable_users
 from baselines.circuits import search
 from baselines.held_karp import cluster_frontier, cluster_plan
 from baselines.local_search import local_search
@@ -77,26 +77,10 @@ def sharing_clusters(problem: Problem) -> list[Ints]:
     only when they are served first.
     """
     instance = problem.instance
-    users_end = problem.first_user[1:]
-    can_be_served = np.zeros(instance.n_models, dtype=np.bool_)
-    asked = problem.first_user[:-1] < users_end
-    can_be_served[asked] = problem.run_ns[problem.first_user[:-1][asked]] <= instance.deadline_ns
-    relevant = can_be_served.copy()
-    if instance.resident >= 0:
-        relevant[instance.resident] = True
-    holds = instance.has_block & (instance.block_load_ns > 0) & relevant[:, None]
-    label = np.arange(instance.n_models)
-    while True:  # a cluster's smallest model spreads through shared blocks
-        block_label = np.where(holds, label[:, None], instance.n_models).min(axis=0, initial=instance.n_models)
-        spread = np.minimum(
-            label, np.where(holds, block_label, instance.n_models).min(axis=1, initial=instance.n_models)
-        )
-        if np.array_equal(spread, label):
-            break
-        label = spread
-    home = label[instance.resident] if instance.resident >= 0 else -1
-    labels = sorted(set(label[can_be_served].tolist()), key=lambda each: (each != home, each))
-    return [np.flatnonzero(can_be_served & (label == each)) for each in labels]
+    models = np.flatnonzero(usable_users(problem.first_user, problem.run_ns, instance.deadline_ns))
+    *labels, home = label_clusters(instance.load_ns, np.append(models, instance.resident)).tolist()
+    of_model = np.array(labels, dtype=np.int64)
+    return [models[of_model == label] for label in sorted(set(labels), key=lambda label: (label != home, label))]
 
 
 def _frontier(problem: Problem, cluster: Ints) -> Runs:

@@ -125,14 +125,15 @@ def cluster_plan(
     chosen = np.array([members[n] for n in range(len(members)) if served_set >> n & 1])
     order = _cheapest_order(chosen, load_ns, resident)
     n_chosen = len(order)
-    knapsack = np.full((n_chosen + 1, n_users + 1), NEVER, dtype=np.int64)
+    most = 0
+    for i in order:
+        most += first_user[i + 1] - first_user[i]
+    knapsack = np.full((n_chosen + 1, most + 1), NEVER, dtype=np.int64)
     knapsack[0, 0] = 0
+    reach = 0
     for d in range(n_chosen):
-        i = order[d]
-        for u in range(n_users + 1):
-            for k in range(1, min(u, first_user[i + 1] - first_user[i]) + 1):
-                time = knapsack[d, u - k] + run_ns[first_user[i] + k - 1]
-                knapsack[d + 1, u] = min(knapsack[d + 1, u], time)
+        run = run_ns[first_user[order[d]] : first_user[order[d] + 1]]
+        reach = _serve_one_more(knapsack[d], knapsack[d + 1], d, reach, run, NEVER - 1)
     counts = np.zeros(n_chosen, dtype=np.int64)
     left = n_users
     for d in range(n_chosen - 1, -1, -1):
