@@ -11,6 +11,8 @@ import torch
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
+from agents.observing import planned_values
+from baselines.episodes import Episodes
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require
@@ -45,12 +47,15 @@ class Agent:
 
         Raises:
             InvalidValue: The environment has another batch cap.
+            UnsupportedInstance: The network is shown a planner's values, and the sharing is not clustered.
         """
         cap, expected = observation["batch_time"].shape[-1], self.network.config.batch_cap
         require(cap == expected, "max_batch_size of the environment", cap, f"{expected}, as in the agent's training")
         instance = env.instance
         batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
         batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], np.array([instance.deadline_ns])))
+        if self.network.config.planned_values:
+            batch["planned_value"] = torch.from_numpy(planned_values(Episodes([env.remaining()], cap)))
         with torch.inference_mode():
             scores, _ = self.network(batch)
         return int(np.where(info["action_mask"], scores[0].numpy(), -np.inf).argmax())

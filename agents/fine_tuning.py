@@ -88,7 +88,10 @@ class FineTuning:
             config: How.
         """
         self.config = config
-        self._environments = VecMonitor(PartialLoadingVecEnv(config.n_envs, scenario, loading=True))
+        planned_values = network.config.planned_values
+        self._environments = VecMonitor(
+            PartialLoadingVecEnv(config.n_envs, scenario, loading=True, planned_values=planned_values)
+        )
         algorithm = MaskablePPO if config.masks else PPO
         policy: Any = MaskableSchedulingPolicy if config.masks else SchedulingPolicy
         self._model = algorithm(

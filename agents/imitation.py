@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.families import Family
-from agents.network import Observation, SchedulingNetwork, load_fraction
+from agents.network import Observation, SchedulingNetwork
+from agents.observing import Arrays, loading_of, masked_scores, observe, take
 from agents.seeds import TRAINING_STREAM, small_seed
 from baselines.action_values import ILLEGAL
 from baselines.episodes import Episodes
@@ -27,8 +28,9 @@ _ALIKE = 0.05
 _UNSURE = 10.0
 """How the share of states that are learnt from rises with the probability of an action that is not one of the best."""
 
-Label = Callable[[Episodes, np.random.Generator], NDArray[np.float32]]
-"""Values of all actions in the present states, (N, I · b_cap), as `baselines.action_values` gives them."""
+Label = Callable[[Episodes, NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+"""Values of all actions in the present states, (N, I · b_cap), as `baselines.action_values` gives them; is shown the
+learner's scores of them, (N, I · b_cap), -inf where there are none."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class ImitationConfig:
 
     Attributes:
         rounds: Rounds of playing and learning; 0 for none.
-        episodes: Episodes that a round plays.
+        episodes: Episodes that a round plays; a third of them where the teacher plays, as no state is left out.
         teacher_rounds: In so many rounds at first, the teacher plays; then the learner.
         teacher_share: Share of the later episodes that the teacher plays.
         sampled_share: Share of the learner's episodes in which it samples its actions.
@@ -49,7 +51,8 @@ class ImitationConfig:
         learning_rate: AdamW's at its highest; it falls linearly to 0.
         averaging: Each update's share in the running average of weights, which is what is evaluated.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
-        own_samples: Where there is no teacher, the learner imitates the best of so many schedules of its own.
+        searched_actions: Where values come from a search, it values so many of the actions that the learner likes best,
+            besides its own.
         later_scale: Where channels are drawn anew, the teacher takes later uploads as so many times the upload at a
             user's mean rate; 0 as today's.
 
@@ -57,7 +60,7 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 75
+    rounds: int = 70
     episodes: int = 384
     teacher_rounds: int = 2
     teacher_share: float = 0.1
@@ -69,7 +72,7 @@ class ImitationConfig:
     learning_rate: float = 2e-3
     averaging: float = 0.01
     value_weight: float = 10.0
-    own_samples: int = 32
+    searched_actions: int = 3
     later_scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -85,7 +88,7 @@ class ImitationConfig:
         require_real("learning_rate", self.learning_rate, 0, 1, above=True)
         require_real("averaging", self.averaging, 0, 1, above=True)
         require_real("value_weight", self.value_weight, 0)
-        require_integer("own_samples", self.own_samples, 2)
+        require_integer("searched_actions", self.searched_actions, 0)
         require_real("later_scale", self.later_scale, 0)
 
 
@@ -192,39 +195,50 @@ def select(observation: Observation, rows: Tensor) -> Observation:
 
 
 def play(
-    learner: SchedulingNetwork | None, family: Family, label: Label, config: ImitationConfig, rng: np.random.Generator
+    learner: SchedulingNetwork,
+    family: Family,
+    label: Label,
+    config: ImitationConfig,
+    rng: np.random.Generator,
+    teacher_plays: bool = False,
 ) -> LabelledStates:
     """Play a round's episodes to their ends and label every state on the way.
 
     Args:
-        learner: Who plays, or None for the teacher.
+        learner: Who plays.
         family: What to play.
         label: The teacher.
         config: How.
         rng: The source of all randomness.
+        teacher_plays: The teacher plays in all episodes, and all states are learnt from.
     """
-    n, cap = config.episodes, family.scenario.max_batch_size
+    cap = family.scenario.max_batch_size
+    n = -(-config.episodes // 3) if teacher_plays else config.episodes
     episodes = Episodes(family.sample(rng, n), cap, config.later_scale)
-    by_teacher = (rng.random(n) < config.teacher_share) | (learner is None)
+    by_teacher = (rng.random(n) < config.teacher_share) | teacher_plays
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher
     loading = loading_of(episodes)
     size_bonus = 0.1 * np.tile(np.arange(cap), episodes.mask.shape[1] // cap)
-    kept: list[dict[str, NDArray[np.float32]]] = []
+    kept: list[Arrays] = []
     kept_values, kept_rows = [], []
     at_first: NDArray[np.float32] | None = None
     while (rows := np.flatnonzero(episodes.running)).size > 0:
-        values = label(episodes, rng)
+        observations = observe(episodes, learner.config)
+        scores = np.full(episodes.mask.shape, -np.inf, dtype=np.float32)
+        if not teacher_plays:
+            scores[rows] = masked_scores(learner, take(observations, loading, rows), episodes.mask[rows])
+        values = label(episodes, scores, rng)
         at_first = values.max(axis=1) if at_first is None else at_first
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
         actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)
         sure = np.zeros(len(rows), dtype=np.float32)
-        if learner is not None:
-            scores = masked_scores(learner, episodes, loading, rows)
-            sure = _chance_of_best(scores, values[rows])
-            scores += by_sampling[rows, None] * rng.gumbel(size=scores.shape)
-            actions[rows] = np.where(by_teacher[rows], actions[rows], scores.argmax(axis=1))
+        if not teacher_plays:
+            sure = _chance_of_best(scores[rows], values[rows])
+            wanted = scores[rows]
+            wanted += by_sampling[rows, None] * rng.gumbel(size=wanted.shape)
+            actions[rows] = np.where(by_teacher[rows], actions[rows], wanted.argmax(axis=1))
         learnt = rows[rng.random(len(rows)) < config.easy_share + _UNSURE * (1 - sure)]
-        kept.append({key: value[learnt] for key, value in episodes.observations.items()})
+        kept.append({key: value[learnt] for key, value in observations.items()})
         kept_values.append(values[learnt])
         kept_rows.append(learnt)
         explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
@@ -249,22 +263,3 @@ def _chance_of_best(scores: NDArray[np.float32], values: NDArray[np.float32]) ->
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     best = values >= values.max(axis=1, keepdims=True) - _ALIKE
     return np.asarray((weights * best).sum(axis=1) / weights.sum(axis=1))
-
-
-def loading_of(episodes: Episodes) -> NDArray[np.float32]:
-    """The observation "loading" of all episodes: (N, I + 1, I), or (1, I + 1, I) where it is the same for all."""
-    load_ns, deadline_ns = episodes.tables.load_ns, episodes.states.deadline_ns
-    if len(load_ns) == 1 and (deadline_ns == deadline_ns[0]).all():
-        return load_fraction(load_ns, deadline_ns[:1])
-    return load_fraction(load_ns[episodes.states.library], deadline_ns)
-
-
-def masked_scores(
-    network: SchedulingNetwork, episodes: Episodes, loading: NDArray[np.float32], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Scores (len(rows), I · b_cap) of some episodes' actions, -inf where they are not legal."""
-    observation = {key: torch.from_numpy(value[rows]) for key, value in episodes.observations.items()}
-    observation["loading"] = torch.from_numpy(loading if len(loading) == 1 else loading[rows])
-    with torch.inference_mode():
-        scores, _ = network(observation)
-    return np.where(episodes.mask[rows], scores.numpy(), np.float32(-np.inf))

@@ -18,12 +18,16 @@ from pl_env.ranges import require, require_integer
 
 Observation = dict[str, Tensor]
 """The environment's observation, each array with a leading axis of length n, and "loading", float32 (n, I + 1, I) or
-(1, I + 1, I): loading times as fractions of the deadline, row = resident model, last row = empty GPU."""
+(1, I + 1, I): loading times as fractions of the deadline, row = resident model, last row = empty GPU. Where the network
+is shown a planner's values also "planned_value", float32 (n, I · b_cap), of `agents.observing.planned_values`."""
 
 _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 
 _CHUNK = 64
+
+_TRUST_AT_FIRST = 8.0
+"""Score of a user that a planner expects more: a tenth of a user makes an action about twice as likely."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class NetworkConfig:
         width: Channels of each model's code; a multiple of ``heads``.
         layers: Attention layers.
         heads: Attention heads of a layer.
+        planned_values: Whether the network is shown what a planner expects of each action, which it then corrects.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -44,6 +49,7 @@ class NetworkConfig:
     width: int = 64
     layers: int = 2
     heads: int = 4
+    planned_values: bool = False
 
     def __post_init__(self) -> None:
         require_integer("batch_cap", self.batch_cap, 1, 1024)
@@ -51,6 +57,7 @@ class NetworkConfig:
         require_integer("layers", self.layers, 1, 64)
         require_integer("heads", self.heads, 1, 64)
         require(self.width % self.heads == 0, "width", self.width, f"a multiple of {self.heads} heads")
+        require(isinstance(self.planned_values, bool), "planned_values", self.planned_values, "True or False")
 
     def to_dict(self) -> dict[str, int]:
         """The fields as JSON types."""
@@ -77,7 +84,8 @@ class SchedulingNetwork(nn.Module):
         super().__init__()
         self.config = config
         width, cap, heads = config.width, config.batch_cap, config.heads
-        self.encode = nn.Sequential(nn.Linear(5 * cap + 10, width), nn.ReLU(), nn.Linear(width, width))
+        features = (6 if config.planned_values else 5) * cap + 10
+        self.encode = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width))
         self.edge = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, heads * config.layers))
         self.layers = nn.ModuleList(_AttentionLayer(width, heads) for _ in range(config.layers))
         self.normalise = nn.LayerNorm(width)
@@ -87,6 +95,8 @@ class SchedulingNetwork(nn.Module):
         # Scores of nearly 0 at first, so that training starts from all legal actions alike.
         nn.init.orthogonal_(self.score[-1].weight, 0.01)  # type: ignore[arg-type]
         nn.init.zeros_(self.score[-1].bias)  # type: ignore[arg-type]
+        if config.planned_values:
+            self.trust = nn.Parameter(torch.tensor(_TRUST_AT_FIRST))
         self.sizes: Tensor
         self.register_buffer("sizes", torch.arange(1, cap + 1) / cap, persistent=False)
 
@@ -123,7 +133,10 @@ class SchedulingNetwork(nn.Module):
         highest = codes.masked_fill(~present, -1e9).max(dim=1).values.clamp(min=-1e3)
         context = self.summarise(torch.cat([mean, highest], dim=1))
         everywhere = context[:, None, :].expand(-1, codes.shape[1], -1)
-        token_scores = self.score(torch.cat([codes, everywhere], dim=2)) * present
+        token_scores = self.score(torch.cat([codes, everywhere], dim=2))
+        if self.config.planned_values:
+            token_scores = token_scores + self.trust * tokens.nodes[:, :, : self.config.batch_cap]
+        token_scores = token_scores * present
         n, n_models = useful.shape
         scores = token_scores.new_zeros(n, n_models, self.config.batch_cap)
         scores = scores.scatter_add(1, tokens.models[:, :, None].expand_as(token_scores), token_scores)
@@ -154,6 +167,9 @@ class SchedulingNetwork(nn.Module):
             _compressed(budget[:, :, None] - batch_time) * exists,  # what is left over
             _compressed(upload_step) * exists,
         ]
+        if self.config.planned_values:
+            planned = observation["planned_value"].view(upload_time.shape[0], -1, self.config.batch_cap)
+            sizes.insert(0, planned.gather(1, cells))
         nodes = torch.cat([*sizes, torch.stack(alone, dim=2), torch.cat(of_all, 1)[:, None].expand(-1, most, -1)], 2)
 
         n_models = loading.shape[2]

@@ -13,7 +13,7 @@ RECIPES = {
     ),
     "general-hard": TrainingConfig(
         initial="any-library",
-        imitation=ImitationConfig(rounds=90, episodes=64, learning_rate=1e-3, minibatch_size=128, averaging=0.02),
+        imitation=ImitationConfig(rounds=70, episodes=128, teacher_rounds=0, learning_rate=1.5e-3),
     ),
     "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
 }

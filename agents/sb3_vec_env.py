@@ -11,6 +11,8 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from agents.network import load_fraction
+from agents.observing import FAR_BELOW, planned_values
+from baselines.episodes import Episodes
 from pl_env.partial_loading.env import observation_space
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
@@ -26,7 +28,13 @@ class PartialLoadingVecEnv(VecEnv):
     """
 
     def __init__(
-        self, num_envs: int, scenario: str | Scenario = "bls", *, loading: bool = False, **overrides: Any
+        self,
+        num_envs: int,
+        scenario: str | Scenario = "bls",
+        *,
+        loading: bool = False,
+        planned_values: bool = False,
+        **overrides: Any,
     ) -> None:
         """Make the environments.
 
@@ -35,6 +43,8 @@ class PartialLoadingVecEnv(VecEnv):
             scenario: The name of a preset or a `Scenario`.
             loading: Add "loading" to observations, which `SchedulingNetwork` reads: float32 (I + 1, I), loading times
                 between models as fractions of the deadline; row = resident model, last row = empty GPU.
+            planned_values: Add "planned_value" of `agents.observing.planned_values`, float32 (I · b_cap,); zeros in
+                terminal observations.
             **overrides: Fields of the scenario, in place of its own.
 
         Raises:
@@ -43,20 +53,31 @@ class PartialLoadingVecEnv(VecEnv):
         """
         self.envs = PartialLoadingVectorEnv(num_envs, scenario, autoreset_mode=AutoresetMode.SAME_STEP, **overrides)
         self._actions = np.zeros(num_envs, dtype=np.int64)
-        self._loading = loading
+        self._loading, self._planned_values = loading, planned_values
         space = observation_space(self.envs.scenario)
+        n_models = self.envs.scenario.n_models
+        added: dict[str, spaces.Space[Any]] = {}
         if loading:
-            n_models = self.envs.scenario.n_models
-            space = spaces.Dict({**space.spaces, "loading": spaces.Box(0.0, 1.0, (n_models + 1, n_models))})
+            added["loading"] = spaces.Box(0.0, 1.0, (n_models + 1, n_models))
+        if planned_values:
+            added["planned_value"] = spaces.Box(-FAR_BELOW, 0.0, (n_models * self.envs.scenario.max_batch_size,))
+        space = spaces.Dict({**space.spaces, **added})
         super().__init__(num_envs, space, self.envs.single_action_space)
 
-    def _with_loading(self, observations: dict[str, Any]) -> dict[str, Any]:
+    def _extended(self, observations: dict[str, Any]) -> dict[str, Any]:
+        """Observations with what the environment does not show."""
+        if self._planned_values:
+            episodes = Episodes(self.envs.remaining(), self.envs.scenario.max_batch_size)
+            observations = observations | {"planned_value": planned_values(episodes)}
+        return observations | self._loading_times()
+
+    def _loading_times(self) -> dict[str, Any]:
         if not self._loading:
-            return observations
+            return {}
         deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
         loading = load_fraction(self.envs.load_ns, deadline_ns)
         # Written out for every environment: stable-baselines3 makes tensors of it, which want arrays of their own.
-        return observations | {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
+        return {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
 
     def reset(self) -> VecEnvObs:
         """Start an episode in every environment, with the seeds that `seed` has set."""
@@ -64,7 +85,7 @@ class PartialLoadingVecEnv(VecEnv):
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        return self._with_loading(observations)
+        return self._extended(observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Take the actions of the step to come."""
@@ -72,19 +93,22 @@ class PartialLoadingVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Run the step."""
-        before = self._with_loading({})
+        before = self._loading_times()
         observations, rewards, terminations, _, infos = self.envs.step(self._actions)
         listed: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(terminations).tolist():
             final = infos["final_info"]
+            terminal = infos["final_obs"][i] | {key: value[i] for key, value in before.items()}
+            if self._planned_values:
+                terminal["planned_value"] = np.zeros(len(infos["action_mask"][i]), dtype=np.float32)
             listed[i] = {
-                "terminal_observation": infos["final_obs"][i] | {key: value[i] for key, value in before.items()},
+                "terminal_observation": terminal,
                 "TimeLimit.truncated": False,
                 "invalid_action": bool(final["invalid_action"][i]),
                 "served": int(final["served"][i]),
                 "elapsed_seconds": float(final["elapsed_seconds"][i]),
             }
-        return self._with_loading(observations), rewards.astype(np.float32), terminations, listed
+        return self._extended(observations), rewards.astype(np.float32), terminations, listed
 
     def close(self) -> None:
         """Nothing to close."""

@@ -46,6 +46,8 @@ class TrainingConfig:
         width: Channels of the network's codes.
         layers: Attention layers.
         heads: Attention heads of a layer.
+        planned_values: Whether the network is shown what a planner expects of each action. For clustered sharing; it
+            is of use where channels are drawn anew.
         threads: Threads of torch in this process. More gain nothing for networks this small, and where other
             programs want the cores they wait for each other: two threads took 8 times as long as one.
         imitation: The first stage.
@@ -60,6 +62,7 @@ class TrainingConfig:
     width: int = 64
     layers: int = 2
     heads: int = 4
+    planned_values: bool = False
     threads: int = 1
     imitation: ImitationConfig = field(default_factory=ImitationConfig)
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
@@ -67,9 +70,13 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, 2**31)
         require(isinstance(self.initial, str), "initial", self.initial, "the name or folder of an agent, or empty")
-        NetworkConfig(1, self.width, self.layers, self.heads)
+        self.network(1)
         require_integer("threads", self.threads, 1, 1024)
         require_integer("imitation.rounds + fine_tuning.rounds", self.rounds, 1)
+
+    def network(self, batch_cap: int) -> NetworkConfig:
+        """The network to train."""
+        return NetworkConfig(batch_cap, self.width, self.layers, self.heads, self.planned_values)
 
     @property
     def rounds(self) -> int:
@@ -136,8 +143,7 @@ class _Run:
         self.done = 0
         self.curve: list[dict[str, Any]] = []
         torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
-        batch_cap = family.scenario.max_batch_size
-        self.network = SchedulingNetwork(NetworkConfig(batch_cap, config.width, config.layers, config.heads))
+        self.network = SchedulingNetwork(config.network(family.scenario.max_batch_size))
         if config.initial:
             self._begin_with(load(config.initial))
         self.average = copy.deepcopy(self.network)

@@ -23,6 +23,7 @@ from pl_env.partial_loading.env import (
     observation_space,
     stacked_tables,
 )
+from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.stepping import INVALID, LENGTH, RAN, RETURN, REWARD, SERVED, TERMINATED
 from pl_env.ranges import require, require_integer, require_one_of
@@ -247,6 +248,36 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         load_ns: NDArray[np.int64] = self._arrays.load_ns.view()
         load_ns.flags.writeable = False
         return load_ns
+
+    def remaining(self) -> list[Instance]:
+        """What is left of every episode as an instance of its own: pending users, present channels, time left.
+
+        As `PartialLoadingEnv.remaining`, but users stand by model, then by upload time.
+
+        Raises:
+            InvalidValue: Libraries are drawn anew, of which only the loading times are kept.
+        """
+        require(not self.scenario.resample_library, "resample_library", True, "False")
+        return [self._remaining(n) for n in range(self.num_envs)]
+
+    def _remaining(self, n: int) -> Instance:
+        arrays, scenario = self._arrays, self.scenario
+        redraws = scenario.fading == "batch"
+        first, following = arrays.first_user[n], arrays.next_user[n]
+        model = np.repeat(np.arange(scenario.n_models), np.diff(first))
+        places = np.flatnonzero(np.arange(len(model)) >= following[model])
+        state = arrays.state[n]
+        return Instance(
+            table=scenario.table,
+            requested_model=model[places],
+            upload_ns=arrays.sorted_upload[n, places],
+            deadline_ns=int(arrays.settings[dynamics.DEADLINE] - state[dynamics.ELAPSED]),
+            slot_ns=nanoseconds(scenario.slot),
+            resident=int(state[dynamics.RESIDENT]),
+            fading=scenario.fading,
+            mean_snr=arrays.mean_snr[n, arrays.users[n, places]] if redraws else None,
+            unit_upload_ns=scenario.unit_upload_ns if redraws else 0.0,
+        )
 
     # ------------------------------------------------------------ what is returned
 
