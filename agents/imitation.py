@@ -50,6 +50,8 @@ class ImitationConfig:
         minibatch_size: States in a minibatch.
         learning_rate: AdamW's at its highest; it falls linearly to 0.
         averaging: Each update's share in the running average of weights, which is what is evaluated.
+        best_weight: Weight of -log(probability of the best actions). Where values are drawn, 0: which action is best
+            is noise there, while the noise of the expected loss averages out.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
         searched_actions: Where values come from a search, it values so many of the actions that the learner likes best,
             besides its own.
@@ -71,6 +73,7 @@ class ImitationConfig:
     minibatch_size: int = 256
     learning_rate: float = 2e-3
     averaging: float = 0.01
+    best_weight: float = 1.0
     value_weight: float = 10.0
     searched_actions: int = 3
     later_scale: float = 1.0
@@ -87,6 +90,7 @@ class ImitationConfig:
         require_integer("minibatch_size", self.minibatch_size, 2)
         require_real("learning_rate", self.learning_rate, 0, 1, above=True)
         require_real("averaging", self.averaging, 0, 1, above=True)
+        require_real("best_weight", self.best_weight, 0)
         require_real("value_weight", self.value_weight, 0)
         require_integer("searched_actions", self.searched_actions, 0)
         require_real("later_scale", self.later_scale, 0)
@@ -147,7 +151,7 @@ def imitate(
             progress = (number + (epoch + update / updates_per_epoch) / config.epochs) / config.rounds
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * min(1.0, (number + 1) / 3) * (1 - progress)
-            loss, regret = _loss(network, states, rows, config.value_weight)
+            loss, regret = _loss(network, states, rows, config)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -171,7 +175,7 @@ def follow(average: nn.Module, network: nn.Module, share: float) -> None:
 
 
 def _loss(
-    network: SchedulingNetwork, states: LabelledStates, rows: Tensor, value_weight: float
+    network: SchedulingNetwork, states: LabelledStates, rows: Tensor, config: ImitationConfig
 ) -> tuple[Tensor, Tensor]:
     """Loss, and its part that is the users lost by a sampled action, in the mean.
 
@@ -186,7 +190,7 @@ def _loss(
     surprise = -torch.logsumexp(log_probability.masked_fill(~optimal, -1e9), dim=1).mean()
     regret = (log_probability.exp() * (best - values) * legal).sum(dim=1).mean()
     value_error = ((value[:, 0] - best[:, 0] / states.n_users[rows]) ** 2).mean()
-    return surprise + regret + value_weight * value_error, regret
+    return config.best_weight * surprise + regret + config.value_weight * value_error, regret
 
 
 def select(observation: Observation, rows: Tensor) -> Observation:

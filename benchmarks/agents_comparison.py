@@ -31,21 +31,24 @@ from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import save_figure
 from pl_env.ranges import require_integer
 
+STATES = 180_000
+"""States that each algorithm learns from, within a few thousand."""
+
 FROM_SCRATCH = agents.FineTuningConfig(
-    rounds=146, n_envs=32, rollout_steps=64, epochs=6, learning_rate=2e-3, averaging=1.0
+    rounds=88, n_envs=32, rollout_steps=64, epochs=3, minibatch_size=256, learning_rate=1e-3, averaging=1.0
 )
 NO_IMITATION = agents.ImitationConfig(rounds=0)
 
 ALGORITHMS: dict[str, agents.TrainingConfig | DQNConfig] = {
-    "imitation": agents.TrainingConfig(),
+    "imitation": agents.TrainingConfig(imitation=agents.ImitationConfig(rounds=35)),
     "imitation, then MaskablePPO": agents.TrainingConfig(
-        imitation=agents.ImitationConfig(rounds=50), fine_tuning=agents.FineTuningConfig(rounds=25)
+        imitation=agents.ImitationConfig(rounds=25), fine_tuning=agents.FineTuningConfig(rounds=12)
     ),
     "MaskablePPO": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=FROM_SCRATCH),
     "PPO without masks": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=replace(FROM_SCRATCH, masks=False)),
-    "masked DQN": DQNConfig(),
+    "masked DQN": DQNConfig(states=STATES),
 }
-"""The arguments of each. States learnt from in all rounds come to some 300,000."""
+"""The arguments of each."""
 
 EVALUATIONS = 20
 """Points of a learning curve."""
@@ -106,7 +109,7 @@ def run(name: str, seed: int, arguments: Arguments) -> list[dict[str, float]]:
     else:
         folder = arguments.out / "trainings" / file.stem
         shutil.rmtree(folder, ignore_errors=True)  # half of a curve is no curve
-        judge = Judge(family, arguments.episodes, 300_000 / EVALUATIONS)
+        judge = Judge(family, arguments.episodes, STATES / EVALUATIONS)
         result = agents.train(family, config, folder, watch=judge)
         judge(result.agent, result.curve[-1]["states"], last=True)
     write_atomically(file, json.dumps(judge.points).encode())

@@ -39,12 +39,12 @@ class DQNConfig:
         target_share: How far the target network moves towards the other after an update.
     """
 
-    states: int = 300_000
+    states: int = 180_000
     seed: int = 0
     n_envs: int = 64
     capacity: int = 50_000
-    minibatch_size: int = 256
-    updates_per_step: int = 2
+    minibatch_size: int = 128
+    updates_per_step: int = 1
     learning_rate: float = 5e-4
     exploration: float = 0.5
     target_share: float = 0.01

@@ -6,22 +6,23 @@ import torch
 
 import agents
 import pl_env
-from agents.imitation import play
+from agents.imitation import _loss, play
 from agents.network import NetworkConfig, SchedulingNetwork
 from agents.recipes import RECIPES, recipe
-from agents.self_labelling import play_for_the_best
 from agents.teachers import plays_for
-from baselines.action_values import ILLEGAL, action_values
+from baselines.action_values import action_values
 
 
-def exact(episodes, rng):
+def exact(episodes, scores, rng):
     return action_values(episodes)
 
 
 def test_the_teachers_own_episodes_are_optimal(tiny):
     """Without exploration the value of the first state is what each episode serves, so states' values fall by sizes."""
-    config = agents.ImitationConfig(episodes=12, exploration=0.0, easy_share=1.0)
-    states = play(None, agents.Family(tiny), exact, config, np.random.default_rng(0))
+    config = agents.ImitationConfig(episodes=36, exploration=0.0, easy_share=1.0)
+    torch.manual_seed(0)
+    network = SchedulingNetwork(NetworkConfig(2, 8))
+    states = play(network, agents.Family(tiny), exact, config, np.random.default_rng(0), teacher_plays=True)
     assert np.isnan(states.reached)
     assert len(states.values) == len(states.n_users) == len(states.observation["budget"])
     assert states.observation["loading"].shape == (1, 4, 3)
@@ -52,24 +53,6 @@ def test_rounds_depend_on_their_number_and_seed_only(tiny):
     assert one.values.shape != other.values.shape or not torch.equal(one.values, other.values)
 
 
-def test_self_labelling_keeps_the_best_of_the_learners_schedules():
-    scenario = pl_env.Scenario.preset("general-hard", n_users=15, n_models=6, deadline=0.15)
-    torch.manual_seed(0)
-    network = SchedulingNetwork(NetworkConfig(8, 8))
-    config = agents.ImitationConfig(episodes=5, own_samples=8)
-    states = play_for_the_best(network, agents.Family(scenario), config, np.random.default_rng(2))
-    begun = states.observation["budget"][:, 0] == 1
-    assert begun.sum() == 5
-    assert 0 < states.reached <= 1
-    best = states.values.max(dim=1)
-    sizes = best.indices % 8 + 1
-    ends = torch.cat([torch.diff(begun.long().cumsum(0)), torch.tensor([1])])
-    assert len(sizes) == len(ends)
-    assert ((states.values > ILLEGAL).sum(dim=1) > 0).all()
-    # What the first states promise is what all batches together serve.
-    assert best.values[begun].sum() == sizes.sum()
-
-
 def test_sharing_without_clusters_has_no_teacher_under_fading():
     scenario = pl_env.Scenario.preset("general-hard", fading="batch")
     with pytest.raises(pl_env.UnsupportedInstance, match="clustered sharing where channels are drawn anew"):
@@ -82,10 +65,21 @@ def test_recipes_are_of_families_that_exist():
     assert recipe("tiny") == agents.TrainingConfig()
 
 
+def test_the_best_actions_weight_is_of_the_loss_alone(tiny):
+    """Without it what is left is the expected loss of users and the value's error."""
+    torch.manual_seed(0)
+    network = SchedulingNetwork(NetworkConfig(2, 8))
+    states = play(network, agents.Family(tiny), exact, agents.ImitationConfig(episodes=5), np.random.default_rng(1))
+    rows = torch.arange(len(states.values))
+    with_it, regret = _loss(network, states, rows, agents.ImitationConfig(value_weight=0.0))
+    without, same = _loss(network, states, rows, agents.ImitationConfig(value_weight=0.0, best_weight=0.0))
+    assert without == regret == same < with_it
+
+
 @pytest.mark.parametrize("preset", ["fading", "general-hard"])
 def test_other_teachers_train_too(preset, tmp_path):
     scenario = pl_env.Scenario.preset(preset, n_users=10, n_models=5)
-    imitation = agents.ImitationConfig(rounds=2, episodes=3, teacher_rounds=0, own_samples=4, minibatch_size=16)
+    imitation = agents.ImitationConfig(rounds=2, episodes=3, teacher_rounds=0, searched_actions=2, minibatch_size=16)
     config = agents.TrainingConfig(width=8, layers=1, heads=2, imitation=imitation)
     result = agents.train(agents.Family(scenario), config, tmp_path / "first", progress=False)
     assert len(result.curve) == 2

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import agents
+import baselines
 import pl_env
 from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
+from agents.observing import FAR_BELOW, planned_values
+from baselines.action_values import action_values
+from baselines.episodes import Episodes
 
 
 def observations_of(scenario: pl_env.Scenario, count: int = 1, steps: int = 0) -> dict[str, torch.Tensor]:
@@ -91,3 +96,27 @@ def test_actions_start_nearly_alike():
 def test_sizes_out_of_range(field):
     with pytest.raises(pl_env.InvalidValue, match=f"{field} is 0; it must be an integer from 1"):
         NetworkConfig(**({"batch_cap": 8} | {field: 0}))
+
+
+def test_a_new_network_that_is_shown_planned_values_does_what_the_planner_does():
+    torch.manual_seed(0)
+    agent = agents.Agent(SchedulingNetwork(NetworkConfig(8, 16, planned_values=True)))
+    torch.nn.init.zeros_(agent.network.score[-1].weight)  # at first its scores decide between equals alone
+    planner, env = baselines.Lookahead(), pl_env.PartialLoadingEnv("fading")
+    for seed in range(3):
+        observation, info = env.reset(seed=seed)
+        while env.any_legal:
+            action = agent.act(observation, info, env)
+            assert action == planner.act(observation, info, env)
+            observation, _, _, _, info = env.step(np.int64(action))
+
+
+def test_planned_values_are_relative_to_the_best_and_bounded():
+    scenario = pl_env.Scenario.preset("fading")
+    episodes = Episodes([scenario.sample(np.random.default_rng(seed)) for seed in range(5)], 8)
+    planned = planned_values(episodes)
+    assert planned.dtype == np.float32
+    np.testing.assert_array_equal(planned.max(axis=1), 0)
+    assert planned.min() == -FAR_BELOW
+    np.testing.assert_array_equal(planned[~episodes.mask], -FAR_BELOW)
+    np.testing.assert_array_equal(planned.argmax(axis=1), action_values(episodes, fractional=True).argmax(axis=1))

@@ -27,6 +27,17 @@ PRESETS = {
 }
 
 
+def pair_of(preset: str, **overrides) -> tuple[PartialLoadingVectorEnv, SyncVectorEnv]:
+    """Both, just reset."""
+    both = (
+        PartialLoadingVectorEnv(3, preset, autoreset_mode=AutoresetMode.SAME_STEP, **overrides),
+        SyncVectorEnv([lambda: PartialLoadingEnv(preset, **overrides)] * 3, autoreset_mode=AutoresetMode.SAME_STEP),
+    )
+    for environments in both:
+        environments.reset(seed=8)
+    return both
+
+
 def pair(name: str, mode: AutoresetMode, n: int = 7) -> tuple[PartialLoadingVectorEnv, SyncVectorEnv]:
     arguments = {"scenario": name} | PRESETS[name]
     single = [lambda: PartialLoadingEnv(**arguments)] * n
@@ -81,6 +92,27 @@ def test_equals_single_environments_to_the_bit(name, mode):
             assert_same(result[0], expected[0])
             assert_same(result[1], expected[1])
     assert ended > 20
+
+
+@pytest.mark.parametrize("preset", ["bls", "fading", "general-hard"])
+def test_what_remains_is_what_remains_of_single_environments(preset):
+    """Users stand in another order, by model and upload time."""
+    ours, theirs = pair_of(preset, n_users=(10, 30))
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        for one, single in zip(ours.remaining(), theirs.envs, strict=True):
+            other = single.unwrapped.remaining()
+            order = np.lexsort((other.upload_ns, other.requested_model))
+            np.testing.assert_array_equal(one.requested_model, other.requested_model[order])
+            np.testing.assert_array_equal(one.upload_ns, other.upload_ns[order])
+            if preset == "fading":
+                np.testing.assert_array_equal(one.mean_snr, other.mean_snr[order])
+                assert one.unit_upload_ns == other.unit_upload_ns
+            for name in ("deadline_ns", "slot_ns", "resident", "fading"):
+                assert getattr(one, name) == getattr(other, name)
+        actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in ours.action_masks()])
+        ours.step(actions)
+        theirs.step(actions)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
