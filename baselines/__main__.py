@@ -12,7 +12,8 @@ from rich.table import Table
 
 from baselines.execute_command import execute
 from baselines.registry import solve, solvers
-from pl_env.errors import PlEnvError, UnsupportedInstance
+from pl_env.command_line import exit_code
+from pl_env.errors import UnsupportedInstance
 from pl_env.partial_loading.rendering import gantt, save_figure, text_gantt
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
@@ -83,13 +84,8 @@ def list_solvers() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a user's mistake prints one sentence and gives 1."""
-    try:
-        app.cli(args=arguments, prog="python -m baselines")
-    except PlEnvError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Run the command line."""
+    return exit_code(lambda: app.cli(args=arguments, prog="python -m baselines"))
 
 
 if __name__ == "__main__":

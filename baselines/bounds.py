@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.runs import NEVER, Problem
+from baselines.runs import NEVER, Problem, usable_users
 from pl_env.compiling import compiled
 
 Ints = NDArray[np.int64]
@@ -88,16 +88,6 @@ def upper_bound(problem: Problem) -> int:
             min(MOST_ITERATIONS, MOST_WORK // len(models) ** 2),
         )
     )
-
-
-@compiled
-def usable_users(first_user: Ints, run_ns: Ints, deadline_ns: int) -> Ints:
-    """How many users of each model could be served if nothing had to be loaded, int64 (I,)."""
-    usable = np.zeros(len(first_user) - 1, dtype=np.int64)
-    for i in range(len(usable)):
-        while first_user[i] + usable[i] < first_user[i + 1] and run_ns[first_user[i] + usable[i]] <= deadline_ns:
-            usable[i] += 1
-    return usable
 
 
 @compiled

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.bounds import label_clusters, upper_bound, usable_users
+from baselines.bounds import label_clusters, upper_bound
 from baselines.circuits import search
 from baselines.held_karp import cluster_frontier, cluster_plan
 from baselines.local_search import local_search
-from baselines.runs import NEVER, Plan, Problem
+from baselines.runs import NEVER, Plan, Problem, usable_users
 from pl_env.errors import UnsupportedInstance
 
 Ints = NDArray[np.int64]

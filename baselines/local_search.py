@@ -22,9 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.bounds import usable_users
 from baselines.greedy import greedy
-from baselines.runs import NEVER, Plan, Problem
+from baselines.runs import NEVER, Plan, Problem, usable_users
 from pl_env.compiling import compiled, inlined
 
 Ints = NDArray[np.int64]

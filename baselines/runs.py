@@ -213,3 +213,13 @@ def require_clusters_message(solver: str) -> str:
         f"{solver} needs bottom-layer sharing (within a cluster, what two models share is all that one of them shares) "
         f"and affine loading times; use 'greedy', or 'exhaustive' for a few models"
     )
+
+
+@compiled
+def usable_users(first_user: Ints, run_ns: Ints, deadline_ns: int) -> Ints:
+    """How many users of each model could be served if nothing had to be loaded, int64 (I,)."""
+    usable = np.zeros(len(first_user) - 1, dtype=np.int64)
+    for i in range(len(usable)):
+        while first_user[i] + usable[i] < first_user[i + 1] and run_ns[first_user[i] + usable[i]] <= deadline_ns:
+            usable[i] += 1
+    return usable

@@ -24,7 +24,8 @@ import tyro
 from safetensors.torch import save
 from torch import nn
 
-from pl_env.errors import FileFormatError, PlEnvError
+from pl_env.command_line import exit_code
+from pl_env.errors import FileFormatError
 from pl_env.files import write_atomically
 from pl_env.layers import layer_table
 from pl_env.ranges import require_integer, require_real
@@ -226,13 +227,8 @@ def make_library(arguments: Arguments) -> list[Path]:
 
 
 def main(command_line: list[str] | None = None) -> int:
-    """Run the command line; a user's mistake prints one sentence and gives 1."""
-    try:
-        make_library(tyro.cli(Arguments, args=command_line, description=__doc__))
-    except PlEnvError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Run the command line."""
+    return exit_code(lambda: make_library(tyro.cli(Arguments, args=command_line, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from experiments import benchmark_sets, solver_table
 from experiments.points import code_version
 from experiments.report import write
 from experiments.reproduction import compute
+from pl_env.command_line import exit_code
 from pl_env.errors import PlEnvError, UnknownName
 from pl_env.partial_loading.benchmark import FOLDER, BenchmarkSet, benchmark, benchmark_names
 from pl_env.ranges import require_integer
@@ -124,16 +125,8 @@ def version() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a user's mistake prints one sentence and gives 1."""
-    try:
-        app.cli(args=arguments, prog="python -m experiments")
-    except PlEnvError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    """Run the command line."""
+    return exit_code(lambda: app.cli(args=arguments, prog="python -m experiments"))
 
 
 if __name__ == "__main__":

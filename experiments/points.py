@@ -168,6 +168,7 @@ _DECIDES_NOTHING = (
     *("checkpoints.py", "scanning.py", "loading.py", "running.py", "measuring.py", "resnet.py"),
     *("exact.py", "circuits.py", "held_karp.py", "local_search.py", "bounds.py"),
     *("action_values.py", "episodes.py", "expected_uploads.py", "lookahead.py", "policies.py"),
+    *("searched_values.py", "command_line.py"),
     *("execution.py", "execute_command.py", "__main__.py"),
 )
 """Files of pl_env and baselines that neither sampling an instance nor the solvers of the figures touch."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pl_env.checkpoints import require_package
-from pl_env.errors import PlEnvError
+from pl_env.command_line import exit_code
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.plots import fit_plot, sharing_map
 from pl_env.partial_loading.rendering import save_figure
@@ -162,13 +162,8 @@ def _print_fits(measured: measuring.Measurement) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; a user's mistake prints one sentence and gives 1."""
-    try:
-        app.cli(args=arguments, prog="python -m pl_env")
-    except PlEnvError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Run the command line."""
+    return exit_code(lambda: app.cli(args=arguments, prog="python -m pl_env"))
 
 
 if __name__ == "__main__":

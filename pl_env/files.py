@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import FileFormatError
+from pl_env.errors import FileFormatError, InvalidValue
 
 FORMAT_VERSION = 1
 
@@ -120,6 +120,24 @@ class Stored:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the object to one npz file, whole or not at all."""
         save_arrays(path, self.KIND, *self._stored())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            FileFormatError: The file is missing, damaged or of another kind.
+        """
+        header, arrays = load_arrays(path, cls.KIND)
+        try:
+            return cls._restored(header, arrays)
+        except (KeyError, TypeError, ValueError, IndexError, InvalidValue) as error:
+            raise FileFormatError(f"{path}: not a valid {cls.KIND} ({error})") from None
+
+    @classmethod
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        """The object that said this."""
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stored) and self.KIND == other.KIND and self.content_hash() == other.content_hash()

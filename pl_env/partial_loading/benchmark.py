@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import FileFormatError, InvalidValue, UnknownName
-from pl_env.files import Stored, load_arrays
+from pl_env.errors import UnknownName
+from pl_env.files import Stored
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.serving_table import ServingTable
@@ -123,22 +122,13 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return header, arrays | results
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> BenchmarkSet:
-        """Read a set that `save` wrote.
-
-        Raises:
-            FileFormatError: The file is missing, damaged or of another kind.
-        """
-        header, arrays = load_arrays(path, cls.KIND)
-        try:
-            sizes = [arrays.pop(name).tolist() for name in ("n_users", "n_models", "n_blocks")]
-            pieces = _pieces(arrays, *sizes)
-            per_instance = zip(*(header.pop(name) for name in _OF_INSTANCES), strict=True)
-            instances = tuple(_instance(piece, *numbers) for piece, numbers in zip(pieces, per_instance, strict=True))
-            scenario = Scenario.from_dict(header.pop("scenario"))
-            return cls(scenario=scenario, instances=instances, **header, **arrays)  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError, IndexError, InvalidValue) as error:
-            raise FileFormatError(f"{path}: not a valid benchmark-set ({error})") from None
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, Ints]) -> BenchmarkSet:
+        sizes = [arrays.pop(name).tolist() for name in ("n_users", "n_models", "n_blocks")]
+        pieces = _pieces(arrays, *sizes)
+        per_instance = zip(*(header.pop(name) for name in _OF_INSTANCES), strict=True)
+        instances = tuple(_instance(piece, *numbers) for piece, numbers in zip(pieces, per_instance, strict=True))
+        scenario = Scenario.from_dict(header.pop("scenario"))
+        return cls(scenario=scenario, instances=instances, **header, **arrays)  # type: ignore[arg-type]
 
 
 _OF_INSTANCES = ("load_overhead_ns", "deadline_ns", "slot_ns", "resident")

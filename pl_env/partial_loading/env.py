@@ -262,9 +262,11 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             The observation and the info dict.
 
         Raises:
-            InvalidValue: The instance does not fit the environment's spaces.
+            InvalidValue: The instance does not fit the environment's spaces, or the options hold something else.
         """
         super().reset(seed=seed)
+        known = options is None or set(options) <= {"instance"}
+        require(known, "options", options, 'None or {"instance": an Instance}')
         instance = None if options is None else options.get("instance")
         if instance is None:
             self._draw()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import FileFormatError, InvalidValue
-from pl_env.files import Stored, load_arrays
+from pl_env.files import Stored
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -183,16 +181,7 @@ class Instance(Stored, ReadOnlyArrays):
         return header, self.table.arrays() | {name: getattr(self, name) for name in _USER_ARRAYS}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Instance:
-        """Read an instance that `save` wrote.
-
-        Raises:
-            FileFormatError: The file is missing, damaged or of another kind.
-        """
-        header, arrays = load_arrays(path, cls.KIND)
-        try:
-            users = {name: arrays.pop(name) for name in _USER_ARRAYS}
-            table = ServingTable(load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays)
-            return cls(table=table, **users, **header)  # type: ignore[arg-type]
-        except (KeyError, TypeError, InvalidValue) as error:
-            raise FileFormatError(f"{path}: not a valid instance ({error})") from None
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Instance:
+        users = {name: arrays.pop(name) for name in _USER_ARRAYS}
+        table = ServingTable(load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays)
+        return cls(table=table, **users, **header)  # type: ignore[arg-type]

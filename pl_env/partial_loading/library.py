@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import FileFormatError, InvalidValue
-from pl_env.files import content_hash, load_arrays, save_arrays
+from pl_env.files import Stored
 from pl_env.layers import layer_table
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
@@ -21,7 +19,7 @@ SHARING = ("bls", "general")
 
 
 @dataclass(frozen=True, eq=False)
-class ModelLibrary(ReadOnlyArrays):
+class ModelLibrary(Stored, ReadOnlyArrays):
     """Models × parameter blocks.
 
     Attributes:
@@ -33,6 +31,8 @@ class ModelLibrary(ReadOnlyArrays):
     Raises:
         InvalidValue: Shapes disagree or a size is negative.
     """
+
+    KIND: ClassVar[str] = "model-library"
 
     has_block: NDArray[np.bool_]
     block_bytes: NDArray[np.int64]
@@ -111,36 +111,13 @@ class ModelLibrary(ReadOnlyArrays):
         np.add.at(merged_bytes, group, self.block_bytes[used])
         return ModelLibrary(columns[:, first[order]], merged_bytes[order], self.architectures, self.model_names)
 
-    def content_hash(self) -> str:
-        """SHA-256 (hex) of everything the library says."""
-        return content_hash(*self._stored())
-
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         header = {"architectures": list(self.architectures), "model_names": list(self.model_names)}
         return header, {"has_block": self.has_block, "block_bytes": self.block_bytes}
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the library to one npz file, whole or not at all."""
-        save_arrays(path, "model-library", *self._stored())
-
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ModelLibrary:
-        """Read a library that `save` wrote.
-
-        Raises:
-            FileFormatError: The file is missing, damaged or of another kind.
-        """
-        header, arrays = load_arrays(path, "model-library")
-        try:
-            return cls(**arrays, **header)  # type: ignore[arg-type]
-        except (TypeError, InvalidValue) as error:
-            raise FileFormatError(f"{path}: not a valid model-library ({error})") from None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ModelLibrary) and self.content_hash() == other.content_hash()
-
-    def __hash__(self) -> int:
-        return hash(self.content_hash())
+    def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> ModelLibrary:
+        return cls(**arrays, **header)  # type: ignore[arg-type]
 
 
 def build_library(

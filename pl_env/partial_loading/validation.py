@@ -48,6 +48,8 @@ def check(schedule: Schedule, instance: Instance) -> None:
     if schedule.n_users != instance.n_users:
         raise InfeasibleSchedule(f"schedule: is for {schedule.n_users} users, the instance has {instance.n_users}")
     for name, array, ndim in (("history", history, 2), ("users", users, 1), ("user_upload_ns", uploads, 1)):
+        if not isinstance(array, np.ndarray):
+            raise InfeasibleSchedule(f"schedule: its {name} is a {type(array).__name__}, not an array")
         if array.dtype != np.int64 or array.ndim != ndim:
             found = f"{array.dtype} of {array.ndim} dimensions"
             raise InfeasibleSchedule(f"schedule: its {name} is {found}, not int64 of {ndim}")

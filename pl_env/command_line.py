@@ -1,0 +1,21 @@
+"""What all command lines of the project do with a user's mistake."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from pl_env.errors import PlEnvError
+
+
+def exit_code(command: Callable[[], object]) -> int:
+    """Run a command and give its exit code; a user's mistake prints one sentence and gives 1, an interruption 130."""
+    try:
+        command()
+    except PlEnvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; a command that keeps what it has done goes on from here", file=sys.stderr)
+        return 130
+    return 0
