@@ -11,7 +11,7 @@ import torch
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
-from agents.observing import planned_values
+from agents.observing import plan_of
 from baselines.episodes import Episodes
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.partial_loading.env import PartialLoadingEnv
@@ -53,9 +53,11 @@ class Agent:
         require(cap == expected, "max_batch_size of the environment", cap, f"{expected}, as in the agent's training")
         instance = env.instance
         batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
-        batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], np.array([instance.deadline_ns])))
+        deadline_ns = np.array([instance.deadline_ns])
+        batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], deadline_ns))
         if self.network.config.planned_values:
-            batch["planned_value"] = torch.from_numpy(planned_values(Episodes([env.remaining()], cap)))
+            plan = plan_of(Episodes([env.remaining()], cap), deadline_ns)
+            batch |= {key: torch.from_numpy(value) for key, value in plan.items()}
         with torch.inference_mode():
             scores, _ = self.network(batch)
         return int(np.where(info["action_mask"], scores[0].numpy(), -np.inf).argmax())

@@ -19,7 +19,8 @@ from pl_env.ranges import require, require_integer
 Observation = dict[str, Tensor]
 """The environment's observation, each array with a leading axis of length n, and "loading", float32 (n, I + 1, I) or
 (1, I + 1, I): loading times as fractions of the deadline, row = resident model, last row = empty GPU. Where the network
-is shown a planner's values also "planned_value", float32 (n, I · b_cap), of `agents.observing.planned_values`."""
+is shown a plan also "planned_value", float32 (n, I · b_cap), and "later_upload", float32 (n, I, b_cap), of
+`agents.observing.plan_of`."""
 
 _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
@@ -84,7 +85,7 @@ class SchedulingNetwork(nn.Module):
         super().__init__()
         self.config = config
         width, cap, heads = config.width, config.batch_cap, config.heads
-        features = (6 if config.planned_values else 5) * cap + 10
+        features = (8 if config.planned_values else 5) * cap + 10
         self.encode = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width))
         self.edge = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, heads * config.layers))
         self.layers = nn.ModuleList(_AttentionLayer(width, heads) for _ in range(config.layers))
@@ -169,7 +170,10 @@ class SchedulingNetwork(nn.Module):
         ]
         if self.config.planned_values:
             planned = observation["planned_value"].view(upload_time.shape[0], -1, self.config.batch_cap)
+            later_upload = observation["later_upload"].gather(1, cells)
+            later_step = torch.diff(later_upload, dim=2, prepend=torch.zeros_like(later_upload[:, :, :1]))
             sizes.insert(0, planned.gather(1, cells))
+            sizes += [_compressed(later_step) * exists, _compressed(upload_time - later_upload) * exists]
         nodes = torch.cat([*sizes, torch.stack(alone, dim=2), torch.cat(of_all, 1)[:, None].expand(-1, most, -1)], 2)
 
         n_models = loading.shape[2]
@@ -204,6 +208,8 @@ def _can_still_be_served(observation: Observation) -> Tensor:
     least_load = loading.masked_fill(itself, 2.0).min(dim=1).values
     load_time = observation["load_time"]
     needed = observation["batch_time"][:, :, 0] - load_time + torch.minimum(load_time, least_load)
+    if "later_upload" in observation:  # a user in a deep fade now
+        needed = needed - (observation["upload_time"] - observation["later_upload"])[:, :, 0].clamp(min=0)
     return (observation["pending"] > 0) & (needed <= observation["budget"] + 1e-6)
 
 

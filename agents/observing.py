@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.network import NetworkConfig, Observation, SchedulingNetwork, load_fraction
-from baselines.action_values import ILLEGAL, action_values
+from baselines.action_values import ILLEGAL, action_values, later_uploads
 from baselines.episodes import Episodes
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -20,7 +20,17 @@ def observe(episodes: Episodes, config: NetworkConfig) -> Arrays:
     """Present observations by name, without "loading", which does not change."""
     if not config.planned_values:
         return episodes.observations
-    return episodes.observations | {"planned_value": planned_values(episodes)}
+    return episodes.observations | plan_of(episodes, episodes.states.deadline_ns)
+
+
+def plan_of(episodes: Episodes, deadline_ns: NDArray[np.int64]) -> Arrays:
+    """What a planner that knows users' mean rates says: "planned_value", and "later_upload" of `later_uploads`.
+
+    Args:
+        episodes: The episodes, or what is left of them.
+        deadline_ns: int64 (N,), the deadlines of the whole episodes.
+    """
+    return {"planned_value": planned_values(episodes), "later_upload": later_uploads(episodes, deadline_ns)}
 
 
 def planned_values(episodes: Episodes) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from agents.network import load_fraction
-from agents.observing import FAR_BELOW, planned_values
+from agents.observing import FAR_BELOW, plan_of
 from baselines.episodes import Episodes
 from pl_env.partial_loading.env import observation_space
 from pl_env.partial_loading.scenario import Scenario
@@ -43,8 +43,8 @@ class PartialLoadingVecEnv(VecEnv):
             scenario: The name of a preset or a `Scenario`.
             loading: Add "loading" to observations, which `SchedulingNetwork` reads: float32 (I + 1, I), loading times
                 between models as fractions of the deadline; row = resident model, last row = empty GPU.
-            planned_values: Add "planned_value" of `agents.observing.planned_values`, float32 (I · b_cap,); zeros in
-                terminal observations.
+            planned_values: Add "planned_value", float32 (I · b_cap,), and "later_upload", float32 (I, b_cap), of
+                `agents.observing.plan_of`; zeros in terminal observations.
             **overrides: Fields of the scenario, in place of its own.
 
         Raises:
@@ -53,29 +53,30 @@ class PartialLoadingVecEnv(VecEnv):
         """
         self.envs = PartialLoadingVectorEnv(num_envs, scenario, autoreset_mode=AutoresetMode.SAME_STEP, **overrides)
         self._actions = np.zeros(num_envs, dtype=np.int64)
-        self._loading, self._planned_values = loading, planned_values
+        self._deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
+        self._loading = loading
         space = observation_space(self.envs.scenario)
         n_models = self.envs.scenario.n_models
-        added: dict[str, spaces.Space[Any]] = {}
-        if loading:
-            added["loading"] = spaces.Box(0.0, 1.0, (n_models + 1, n_models))
+        cap = self.envs.scenario.max_batch_size
+        self._plan: dict[str, spaces.Box] = {}
         if planned_values:
-            added["planned_value"] = spaces.Box(-FAR_BELOW, 0.0, (n_models * self.envs.scenario.max_batch_size,))
-        space = spaces.Dict({**space.spaces, **added})
+            self._plan["planned_value"] = spaces.Box(-FAR_BELOW, 0.0, (n_models * cap,))
+            self._plan["later_upload"] = spaces.Box(0.0, 1.0, (n_models, cap))
+        added = {"loading": spaces.Box(0.0, 1.0, (n_models + 1, n_models))} if loading else {}
+        space = spaces.Dict({**space.spaces, **self._plan, **added})
         super().__init__(num_envs, space, self.envs.single_action_space)
 
     def _extended(self, observations: dict[str, Any]) -> dict[str, Any]:
         """Observations with what the environment does not show."""
-        if self._planned_values:
+        if self._plan:
             episodes = Episodes(self.envs.remaining(), self.envs.scenario.max_batch_size)
-            observations = observations | {"planned_value": planned_values(episodes)}
+            observations = observations | plan_of(episodes, np.repeat(self._deadline_ns, self.num_envs))
         return observations | self._loading_times()
 
     def _loading_times(self) -> dict[str, Any]:
         if not self._loading:
             return {}
-        deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
-        loading = load_fraction(self.envs.load_ns, deadline_ns)
+        loading = load_fraction(self.envs.load_ns, self._deadline_ns)
         # Written out for every environment: stable-baselines3 makes tensors of it, which want arrays of their own.
         return {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
 
@@ -99,8 +100,7 @@ class PartialLoadingVecEnv(VecEnv):
         for i in np.flatnonzero(terminations).tolist():
             final = infos["final_info"]
             terminal = infos["final_obs"][i] | {key: value[i] for key, value in before.items()}
-            if self._planned_values:
-                terminal["planned_value"] = np.zeros(len(infos["action_mask"][i]), dtype=np.float32)
+            terminal |= {name: np.zeros(space.shape, dtype=np.float32) for name, space in self._plan.items()}
             listed[i] = {
                 "terminal_observation": terminal,
                 "TimeLimit.truncated": False,

@@ -55,6 +55,20 @@ def action_values(episodes: Episodes, fractional: bool = False) -> NDArray[np.fl
     return values
 
 
+def later_uploads(episodes: Episodes, deadline_ns: Ints) -> NDArray[np.float32]:
+    """What uploads of each model's next 1, 2, ... b_cap users will take later, as fractions of the deadline.
+
+    At ``later_ns``, the cheapest users first. float32 (N, I, b_cap), clipped at 1, and 1 where there is no such user.
+
+    Args:
+        episodes: The episodes.
+        deadline_ns: int64 (N,), the deadlines that count.
+    """
+    uploads = np.ones_like(episodes.observations["upload_time"])
+    _later_uploads(episodes.states, deadline_ns, uploads)
+    return uploads
+
+
 def _stack_clusters(tables: list[ServingTable]) -> StackedClusters:
     found = [table.clusters for table in tables]
     if any(clusters is None for clusters in found):
@@ -169,6 +183,18 @@ def _action_values(
                 values[n, i * batch_cap + b - 1] = b + _most_users(
                     full, reach, own_run_ns, count, left - elapsed, fractional
                 )
+
+
+@compiled
+def _later_uploads(s: States, deadline_ns: Ints, uploads: NDArray[np.float32]) -> None:
+    later = np.empty(s.user.shape[1], dtype=np.int64)
+    for n in range(len(uploads)):
+        for i in range(uploads.shape[1]):
+            count = _sorted_later(s, n, i, s.next_place[n, i], later)
+            total = 0
+            for b in range(min(count, uploads.shape[2])):
+                total += later[b]
+                uploads[n, i, b] = min(1.0, total / max(1, deadline_ns[n]))
 
 
 @inlined

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 import agents
 import pl_env
 from agents.network import NetworkConfig
-from agents.observing import planned_values
+from agents.observing import plan_of
 from agents.sb3_policy import MaskableSchedulingPolicy, SchedulingPolicy
 from baselines.episodes import Episodes
 
@@ -48,7 +48,7 @@ def test_equals_a_dummy_vec_env_of_single_environments(preset):
     assert ended > 5
 
 
-def test_planned_values_are_those_of_the_single_environments():
+def test_plans_are_those_of_the_single_environments():
     scenario = pl_env.Scenario.preset("fading", n_users=15)
     ours = agents.PartialLoadingVecEnv(3, scenario, loading=True, planned_values=True)
     theirs = [pl_env.PartialLoadingEnv(scenario) for _ in range(3)]
@@ -56,10 +56,12 @@ def test_planned_values_are_those_of_the_single_environments():
     observations = ours.reset()
     for i, env in enumerate(theirs):
         env.reset(seed=4 + i)
-    assert ours.observation_space["planned_value"].contains(observations["planned_value"][0])
+    for name in ("planned_value", "later_upload"):
+        assert ours.observation_space[name].contains(observations[name][0])
     while all(env.any_legal for env in theirs):
         episodes = Episodes([env.remaining() for env in theirs], scenario.max_batch_size)
-        np.testing.assert_array_equal(observations["planned_value"], planned_values(episodes))
+        for name, value in plan_of(episodes, np.repeat(theirs[0].instance.deadline_ns, 3)).items():
+            np.testing.assert_array_equal(observations[name], value)
         actions = observations["planned_value"].argmax(axis=1)
         observations, _, dones, infos = ours.step(actions)
         for env, action in zip(theirs, actions, strict=True):
