@@ -55,8 +55,6 @@ class ImitationConfig:
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
         searched_actions: Where values come from a search, it values so many of the actions that the learner likes best,
             besides its own.
-        later_scale: Where channels are drawn anew, the teacher takes later uploads as so many times the upload at a
-            user's mean rate; 0 as today's.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -76,7 +74,6 @@ class ImitationConfig:
     best_weight: float = 1.0
     value_weight: float = 10.0
     searched_actions: int = 3
-    later_scale: float = 1.0
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
@@ -93,7 +90,6 @@ class ImitationConfig:
         require_real("best_weight", self.best_weight, 0)
         require_real("value_weight", self.value_weight, 0)
         require_integer("searched_actions", self.searched_actions, 0)
-        require_real("later_scale", self.later_scale, 0)
 
 
 @dataclass(frozen=True)
@@ -218,7 +214,7 @@ def play(
     """
     cap = family.scenario.max_batch_size
     n = -(-config.episodes // 3) if teacher_plays else config.episodes
-    episodes = Episodes(family.sample(rng, n), cap, config.later_scale)
+    episodes = Episodes(family.sample(rng, n), cap)
     by_teacher = (rng.random(n) < config.teacher_share) | teacher_plays
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher
     loading = loading_of(episodes)

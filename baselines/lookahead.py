@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.action_values import ILLEGAL, action_values
-from baselines.episodes import Episodes
+from baselines.episodes import LATER_SCALE, Episodes
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require_integer, require_real
 
@@ -62,7 +62,9 @@ class Lookahead:
     clustered bottom-layer sharing.
     """
 
-    def __init__(self, later_scale: float = 1.0, fractional: bool = True, draws: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, later_scale: float = LATER_SCALE, fractional: bool = True, draws: int = 0, seed: int = 0
+    ) -> None:
         """Make the policy.
 
         Args:

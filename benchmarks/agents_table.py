@@ -54,9 +54,10 @@ def contestants(name: str, agent: agents.Agent, samples: int) -> dict[str, basel
     policies: dict[str, baselines.Policy | str] = {"agent": agent}
     if name == "fading":
         policies["optimal-dp, today's draws (a)"] = baselines.Planner("optimal-dp")
-        policies["mean rates, whole users (b)"] = baselines.Lookahead(fractional=False)
-        policies["mean rates, parts of users"] = baselines.Lookahead()
-        policies["mean rates, two steps"] = baselines.Lookahead(draws=8)
+        policies["mean rates, whole users (b)"] = baselines.Lookahead(1.0, fractional=False)
+        policies["mean rates, parts of users (b)"] = baselines.Lookahead(1.0)
+        policies["1.05 times the upload at mean rates"] = baselines.Lookahead()
+        policies["the same, two steps"] = baselines.Lookahead(draws=8)
         return policies | {"greedy": baselines.Planner("greedy")}
     policies[f"agent-{samples}"] = agents.BestOf(agent, samples)
     return policies | {"greedy": "greedy"}
