@@ -145,7 +145,7 @@ def test_later_uploads_are_sums_of_the_cheapest_at_the_mean_rate():
     scenario = pl_env.Scenario.preset("fading", n_users=25, n_models=4)
     instance = scenario.sample(np.random.default_rng(6))
     expected = expected_upload_ns(instance.mean_snr, instance.unit_upload_ns)
-    uploads = later_uploads(Episodes([instance], 8), np.array([instance.deadline_ns]))[0]
+    uploads = later_uploads(Episodes([instance], 8, later_scale=1.0), np.array([instance.deadline_ns]))[0]
     for model in range(4):
         times = np.sort(expected[instance.requested_model == model])[:8].cumsum() / instance.deadline_ns
         np.testing.assert_allclose(uploads[model, : len(times)], np.minimum(1, times), rtol=1e-6)
