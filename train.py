@@ -95,11 +95,15 @@ def planners_for(scenario: pl_env.Scenario) -> dict[str, str]:
     return {name: name for name in [*names, "random"]}
 
 
-def report(arguments: Arguments, scenario: pl_env.Scenario, out: Path, result: agents.TrainingResult) -> None:
+def report(arguments: Arguments, family: agents.Family, out: Path, result: agents.TrainingResult) -> None:
     """Evaluate, print the tables, and write results.json and the plots."""
+    scenario = family.scenario
     policies: dict[str, baselines.Policy | str] = {"agent": result.agent, **planners_for(scenario)}
     evaluation = agents.evaluate(policies, scenario, episodes=arguments.episodes, seed=EVALUATION_SEED, progress=True)
-    print(f"\n{arguments.episodes} unseen episodes of {arguments.scenario}, the same for everybody")
+    played = arguments.scenario
+    if not family.is_one_scenario:
+        played += f", all with a deadline of {scenario.deadline} s and theta {scenario.theta}"
+    print(f"\n{arguments.episodes} unseen episodes of {played}; the same for everybody")
     print(evaluation)
     results = {
         "scenario": scenario.to_dict(),
@@ -137,7 +141,7 @@ def main(arguments: Arguments) -> None:
     family = agents.Family.named(arguments.scenario, **parse_overrides(arguments.override))
     out = arguments.out or Path("runs") / arguments.scenario
     result = agents.train(family, arguments.training, out, resume=arguments.resume)
-    report(arguments, family.scenario, out, result)
+    report(arguments, family, out, result)
 
 
 def parse(command_line: list[str]) -> Arguments:
@@ -151,7 +155,7 @@ def parse(command_line: list[str]) -> Arguments:
 if __name__ == "__main__":
     try:
         main(parse(sys.argv[1:]))
-    except PlEnvError as error:
+    except (PlEnvError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; go on with --resume")

@@ -49,21 +49,33 @@ class Agent:
             InvalidValue: The environment has another batch cap.
             UnsupportedInstance: The network is shown a planner's values, and the sharing is not clustered.
         """
-        cap, expected = observation["batch_time"].shape[-1], self.network.config.batch_cap
-        require(cap == expected, "max_batch_size of the environment", cap, f"{expected}, as in the agent's training")
+        self.require_batch_cap(env)
         instance = env.instance
         batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
         deadline_ns = np.array([instance.deadline_ns])
         batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], deadline_ns))
         if self.network.config.planned_values:
-            plan = plan_of(Episodes([env.remaining()], cap), deadline_ns)
+            plan = plan_of(Episodes([env.remaining()], self.network.config.batch_cap), deadline_ns)
             batch |= {key: torch.from_numpy(value) for key, value in plan.items()}
         with torch.inference_mode():
             scores, _ = self.network(batch)
         return int(np.where(info["action_mask"], scores[0].numpy(), -np.inf).argmax())
 
+    def require_batch_cap(self, env: PartialLoadingEnv) -> None:
+        """Raise unless the environment's actions are the agent's.
+
+        Raises:
+            InvalidValue: The environment has another batch cap.
+        """
+        cap, expected = env.scenario.max_batch_size, self.network.config.batch_cap
+        require(cap == expected, "max_batch_size of the environment", cap, f"{expected}, as in the agent's training")
+
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the agent to a folder: weights.safetensors and checkpoint.json."""
+        """Write the agent to a folder: weights.safetensors and checkpoint.json.
+
+        Raises:
+            InvalidValue: The folder holds something else than an agent, which would be lost.
+        """
         header = {"network": self.network.config.to_dict(), "trained_on": self.trained_on}
         save_checkpoint(folder, header, {"weights": self.network.state_dict()})
 

@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pl_env.errors import FileFormatError
+from pl_env.ranges import require
 
 FORMAT = "pl-env-agent"
 VERSION = 1
@@ -36,8 +37,15 @@ def save_checkpoint(
         folder: Where to.
         header: JSON types.
         parts: For each part, such as "weights", its named tensors.
+
+    Raises:
+        InvalidValue: The folder holds something else, which would be lost.
     """
     target = Path(folder)
+    for place in (target, _old(target)):
+        empty = not place.exists() or (place.is_dir() and not any(place.iterdir()))
+        good = empty or (place / HEADER).exists()
+        require(good, "folder", str(place), "new, empty or a checkpoint, which is replaced")
     target.parent.mkdir(parents=True, exist_ok=True)
     contents = {
         name: save({key: t.detach().cpu().contiguous() for key, t in part.items()}) for name, part in parts.items()
@@ -57,12 +65,21 @@ def save_checkpoint(
 
 def _replace_folder(new: Path, target: Path) -> None:
     """Rename ``new`` to ``target``. A kill between the two renames leaves the old one under ``target``.old."""
-    old = target.with_name(f"{target.name}.old")
+    old = _old(target)
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
         os.rename(target, old)
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f"{target.name}.old")
+
+
+def is_checkpoint(folder: str | os.PathLike[str]) -> bool:
+    """Whether there is a checkpoint, or the one before it after a kill between two renames."""
+    return Path(folder).exists() or _old(Path(folder)).exists()
 
 
 def load_checkpoint(folder: str | os.PathLike[str], *names: str) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
@@ -72,8 +89,8 @@ def load_checkpoint(folder: str | os.PathLike[str], *names: str) -> tuple[dict[s
         FileFormatError: A file is missing, truncated, damaged, of another kind or of a newer version.
     """
     path = Path(folder)
-    if not path.exists() and path.with_name(f"{path.name}.old").exists():  # killed between two renames
-        path = path.with_name(f"{path.name}.old")
+    if not path.exists() and is_checkpoint(path):  # killed between two renames
+        path = _old(path)
     header = _read_header(path)
     parts = {}
     for name in names:

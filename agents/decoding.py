@@ -29,6 +29,7 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     Returns:
         Served users / K of each, float64.
     """
+    require_integer("seed", seed, 0)
     rng = np.random.default_rng((DECODING_STREAM, seed))
     episodes = Episodes(instances, agent.network.config.batch_cap)
     loading = loading_of(episodes)
@@ -85,7 +86,12 @@ class BestOf:
         return _actions_of_best(taken, episodes.states.served)
 
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingEnv) -> int:
-        """The next action of the plan; plans anew when the episode is not where the plan left it."""
+        """The next action of the plan; plans anew when the episode is not where the plan left it.
+
+        Raises:
+            InvalidValue: The environment has another batch cap.
+        """
+        self.agent.require_batch_cap(env)
         taken = env.schedule.actions(env.scenario.max_batch_size)
         if env.instance is not self._episode or taken != self._expected or not self._actions:
             self._actions = self.plan(env.remaining())[::-1]

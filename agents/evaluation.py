@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import baselines
 from agents.optima import optimum_of
-from agents.seeds import EVALUATION_STREAM, small_seed
+from agents.seeds import EVALUATION_STREAM, RANDOM_POLICY_STREAM, small_seed
 from agents.statistics import bootstrap_interval, interquartile_mean
 from pl_env.errors import UnknownName
 from pl_env.partial_loading.env import PartialLoadingEnv
@@ -35,12 +35,14 @@ class PolicyResult:
     Attributes:
         served_ratio: float64 (episodes,), served users / K of each episode.
         optimum: float64 (episodes,), the optimum of each episode, or None where no solver proves one.
+        proven: Share of the episodes whose optimum is proven; the others count with the best schedule found.
         decision_seconds: Mean wall-clock seconds of one decision (one batch), planning included.
     """
 
     served_ratio: NDArray[np.float64]
     optimum: NDArray[np.float64] | None
     decision_seconds: float
+    proven: float = 1.0
 
     @property
     def mean(self) -> float:
@@ -154,15 +156,19 @@ def evaluate(
     Raises:
         UnknownName: There is no such solver or preset.
         InvalidValue: An argument is out of range.
+        InvalidAction: A policy takes an action that is not legal.
         UnsupportedInstance: A solver does not cover the scenario.
     """
     if isinstance(scenario, str):
         scenario = Scenario.preset(scenario)
     require_integer("episodes", episodes, 1)
     require_integer("seed", seed, 0)
+    require_integer("stream", stream, 0)
+    known = optimum is None or scenario.fading == "episode"
+    require(known, "optimum", optimum, "None where channels are drawn anew, as no optimum is known")
     players = {name: _player(policy, scenario, seed) for name, policy in policies.items()}
     require(len(players) > 0, "policies", dict(policies), "at least one policy")
-    env = PartialLoadingEnv(scenario)
+    env = PartialLoadingEnv(scenario, invalid_action="raise")
     first = _sample(scenario, stream, seed, 0)
     for play in players.values():  # once without the clock: kernels compile at their first call
         play(env, first, 0)
@@ -170,18 +176,21 @@ def evaluate(
     seconds = dict.fromkeys(players, 0.0)
     decisions = dict.fromkeys(players, 0)
     solver = optimum or ("optimal-dp" if _optimum_is_quick(first) else None)
-    optima = None if solver is None else np.zeros(episodes)
+    optima, n_proven = None if solver is None else np.zeros(episodes), 0
     for episode in tqdm(range(episodes), desc="evaluating", unit="episode", disable=not progress):
         instance = _sample(scenario, stream, seed, episode)
         if solver is not None and optima is not None:
-            optima[episode] = optimum_of(instance, solver, cache).served / instance.n_users
+            found = optimum_of(instance, solver, cache)
+            optima[episode] = found.served / instance.n_users
+            n_proven += found.served == found.upper_bound
         for name, play in players.items():
             schedule, elapsed = play(env, instance, small_seed(stream, seed, episode))
             ratios[name][episode] = schedule.served_ratio
             seconds[name] += elapsed
             decisions[name] += len(schedule)
+    proven = n_proven / episodes
     return Evaluation(
-        {name: PolicyResult(ratios[name], optima, seconds[name] / max(1, decisions[name])) for name in players}
+        {name: PolicyResult(ratios[name], optima, seconds[name] / max(1, decisions[name]), proven) for name in players}
     )
 
 
@@ -198,7 +207,8 @@ def play_episode(
     """
     instance = _sample(scenario, EVALUATION_STREAM, seed, episode)
     play = _player(policy, scenario, seed)
-    schedule, _ = play(PartialLoadingEnv(scenario), instance, small_seed(EVALUATION_STREAM, seed, episode))
+    env = PartialLoadingEnv(scenario, invalid_action="raise")
+    schedule, _ = play(env, instance, small_seed(EVALUATION_STREAM, seed, episode))
     return schedule, instance
 
 
@@ -210,7 +220,7 @@ def _player(policy: baselines.Policy | str, scenario: Scenario, seed: int) -> Pl
     if not isinstance(policy, str):
         return partial(_play, policy)
     if policy == "random":
-        return partial(_play, baselines.RandomPolicy(np.random.default_rng((EVALUATION_STREAM, seed))))
+        return partial(_play, baselines.RandomPolicy(np.random.default_rng((RANDOM_POLICY_STREAM, seed))))
     if policy not in baselines.solvers():
         raise UnknownName("solver", policy, ("random", *baselines.solvers()))
     return partial(_plan, policy) if scenario.fading == "episode" else partial(_play, baselines.Planner(policy))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
-from pl_env.ranges import require_integer, require_real
+from pl_env.ranges import require, require_integer, require_real
 from pl_env.times import nanoseconds
 
 ANY_LIBRARY = "any-library"
@@ -38,11 +38,15 @@ class Family:
 
     def __post_init__(self) -> None:
         require_integer("episodes_per_library", self.episodes_per_library, 1)
-        for name in ("deadline", "theta"):
-            if getattr(self, name) is not None:
-                low, high = getattr(self, name)
-                require_real(f"{name}[0]", low, 0, 3600)
-                require_real(f"{name}[1]", high, low, 3600)
+        for name, most in (("deadline", 3600), ("theta", 1)):
+            value = getattr(self, name)
+            if value is not None:
+                is_pair = isinstance(value, (tuple, list)) and len(value) == 2
+                require(is_pair, name, value, "a pair, the lowest and the highest, or None")
+                require_real(f"{name}[0]", value[0], 0, most)
+                require_real(f"{name}[1]", value[1], value[0], most)
+        drawn = self.theta is None or self.scenario.resample_library
+        require(drawn, "theta", self.theta, "None unless scenario.resample_library is True")
 
     @property
     def is_one_scenario(self) -> bool:
@@ -89,7 +93,7 @@ class Family:
 
         Args:
             name: The name.
-            **overrides: Fields of the scenario, in place of its own.
+            **overrides: Fields of the scenario, in place of its own, and of the ranges where they are what is drawn.
 
         Raises:
             UnknownName: There is no such preset or field.
@@ -97,5 +101,10 @@ class Family:
         """
         if name != ANY_LIBRARY:
             return cls(Scenario.preset(name, **overrides))
-        fields = {"n_users": (40, 120), "resample_library": True} | overrides
-        return cls(Scenario().override(**fields), deadline=(0.4, 0.9), theta=(0.75, 0.95))
+        scenario = Scenario().override(**{"n_users": (40, 120), "resample_library": True} | overrides)
+        draws_theta = scenario.resample_library and "theta" not in overrides
+        return cls(
+            scenario,
+            deadline=None if "deadline" in overrides else (0.4, 0.9),
+            theta=(0.75, 0.95) if draws_theta else None,
+        )

@@ -73,6 +73,9 @@ class FineTuningConfig:
         require_real("entropy_coefficient", self.entropy_coefficient, 0)
         require_real("value_coefficient", self.value_coefficient, 0)
         require_real("averaging", self.averaging, 0, 1, above=True)
+        steps = self.n_envs * self.rollout_steps
+        left = steps % min(self.minibatch_size, steps)
+        require(left != 1, "minibatch_size", self.minibatch_size, f"such that {steps} steps do not leave 1 over")
         require(isinstance(self.masks, bool), "masks", self.masks, "True or False")
 
 
@@ -106,6 +109,7 @@ class FineTuning:
             clip_range=config.clip_range,
             ent_coef=config.entropy_coefficient,
             vf_coef=config.value_coefficient,
+            stats_window_size=config.n_envs * config.rollout_steps,
             policy_kwargs={"network": network.config},
             device="cpu",
         )

@@ -6,6 +6,7 @@ alone. A round depends on nothing but the weights that it starts from, the seed,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.families import Family
-from agents.network import Observation, SchedulingNetwork
+from agents.network import Observation, SchedulingNetwork, select
 from agents.observing import Arrays, loading_of, masked_scores, observe, take
 from agents.seeds import TRAINING_STREAM, small_seed
 from baselines.action_values import ILLEGAL
 from baselines.episodes import Episodes
-from pl_env.ranges import require_integer, require_real
+from pl_env.ranges import require, require_integer, require_real
 
 _ALIKE = 0.05
 """Users by which actions may differ that count as equally good."""
@@ -139,6 +140,8 @@ def imitate(
     rng = np.random.default_rng((TRAINING_STREAM, seed, number))
     torch.manual_seed(small_seed(TRAINING_STREAM, seed, number))
     states = play_round(network, number, rng)
+    if len(states.values) == 0:  # the learner was sure of all of them
+        return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
     losses, regrets = [], []
     updates_per_epoch = -(-len(states.values) // config.minibatch_size)
     for epoch in range(config.epochs):
@@ -189,11 +192,6 @@ def _loss(
     return config.best_weight * surprise + regret + config.value_weight * value_error, regret
 
 
-def select(observation: Observation, rows: Tensor) -> Observation:
-    """Some rows of an observation; what has one row for all keeps it."""
-    return {key: value if len(value) == 1 else value[rows] for key, value in observation.items()}
-
-
 def play(
     learner: SchedulingNetwork,
     family: Family,
@@ -228,7 +226,7 @@ def play(
         if not teacher_plays:
             scores[rows] = masked_scores(learner, take(observations, loading, rows), episodes.mask[rows])
         values = label(episodes, scores, rng)
-        at_first = values.max(axis=1) if at_first is None else at_first
+        at_first = np.maximum(0, values.max(axis=1)) if at_first is None else at_first
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
         actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)
         sure = np.zeros(len(rows), dtype=np.float32)
@@ -244,10 +242,11 @@ def play(
         explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
         actions = np.where(rng.random(n) < config.exploration, explored, actions)
         episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
+    require(at_first is not None, "scenario", family.scenario, "one in which some episode has a legal action")
+    assert at_first is not None
     every = np.concatenate(kept_rows)
     observation = {key: torch.from_numpy(np.concatenate([part[key] for part in kept])) for key in kept[0]}
     observation["loading"] = torch.from_numpy(loading if len(loading) == 1 else loading[every])
-    assert at_first is not None
     own = ~by_teacher & ~by_sampling
     reached = float(episodes.states.served[own].sum() / at_first[own].sum()) if own.any() else float("nan")
     return LabelledStates(

@@ -114,8 +114,8 @@ class SchedulingNetwork(nn.Module):
         order = counts.argsort(stable=True)
         scores, values = [], []
         for rows in torch.split(order, _CHUNK):
-            part = {key: value if len(value) == 1 else value[rows] for key, value in observation.items()}
-            part_scores, part_values = self._forward(part, useful[rows], max(1, int(counts[rows[-1]])))
+            most = max(1, int(counts[rows[-1]]))
+            part_scores, part_values = self._forward(select(observation, rows), useful[rows], most)
             scores.append(part_scores)
             values.append(part_values)
         back = order.argsort()
@@ -193,6 +193,11 @@ class SchedulingNetwork(nn.Module):
             _compressed(after[:, :, None] - forth - smallest_time[:, None, :]),
         ]
         return _Tokens(nodes, torch.stack(edges, dim=3), present, models)
+
+
+def select(observation: Observation, rows: Tensor) -> Observation:
+    """Some rows of an observation; what has one row for all keeps it."""
+    return {key: value if len(value) == 1 else value[rows] for key, value in observation.items()}
 
 
 def load_fraction(load_ns: NDArray[np.int64], deadline_ns: NDArray[np.int64]) -> NDArray[np.float32]:

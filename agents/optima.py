@@ -33,7 +33,7 @@ def default_cache() -> Path:
 
 
 def optimum_of(instance: Instance, solver: str, cache: Path | None = None) -> Optimum:
-    """The optimum, from the cache if it is there, else solved and put there.
+    """The optimum, from the cache if it is there, else solved; what is proven is put there.
 
     Args:
         instance: The instance.
@@ -48,6 +48,6 @@ def optimum_of(instance: Instance, solver: str, cache: Path | None = None) -> Op
             pass
     schedule = baselines.solve(instance, solver)
     optimum = Optimum(schedule.served, int(schedule.upper_bound), solver)
-    if file is not None:
+    if file is not None and optimum.served == optimum.upper_bound:
         write_atomically(file, json.dumps(asdict(optimum)).encode())
     return optimum

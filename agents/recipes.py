@@ -8,8 +8,10 @@ from agents.training import TrainingConfig
 RECIPES = {
     "bls": TrainingConfig(),
     "fading": TrainingConfig(
-        initial="bls",
-        imitation=ImitationConfig(rounds=45, episodes=160, teacher_rounds=0, learning_rate=1.5e-3),
+        planned_values=True,
+        imitation=ImitationConfig(
+            rounds=50, episodes=160, teacher_rounds=0, learning_rate=7e-4, best_weight=0.0, averaging=0.03
+        ),
     ),
     "general-hard": TrainingConfig(
         initial="any-library",

@@ -1,7 +1,8 @@
 """Which random numbers are used for what. Nothing is trained or tuned on the evaluation's.
 
 Every generator is seeded with a tuple that begins with the number of its stream, such as (EVALUATION_STREAM, seed,
-episode); NumPy never maps different tuples to the same numbers, nor a tuple to those of a plain integer.
+episode). NumPy maps different tuples to different numbers unless they differ by zeros at the end alone: (7, 0, 0) is
+the plain seed 7, so an environment that is reset with seed 7 plays the first evaluation episode of seed 0.
 
 | stream | what draws from it                                                        |
 |--------|---------------------------------------------------------------------------|
@@ -11,6 +12,8 @@ episode); NumPy never maps different tuples to the same numbers, nor a tuple to 
 | 17     | training: episodes, exploration, minibatches of (seed, round)             |
 | 19     | validation: what hyperparameters were chosen on, and the learning curves  |
 | 23     | sampled rollouts of `agents.BestOf`                                       |
+| 29     | the random policy of `agents.evaluate`                                    |
+| 31     | channels that `baselines.Lookahead` imagines                              |
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ EVALUATION_STREAM = 7
 TRAINING_STREAM = 17
 VALIDATION_STREAM = 19
 DECODING_STREAM = 23
+RANDOM_POLICY_STREAM = 29
 
 
 def small_seed(*entropy: int) -> int:

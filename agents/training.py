@@ -16,13 +16,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 from tqdm import tqdm
 
 from agents.agent import Agent, load
-from agents.checkpoint import load_checkpoint, save_checkpoint
+from agents.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from agents.families import Family
 from agents.fine_tuning import FineTuning, FineTuningConfig
 from agents.imitation import ImitationConfig, imitate
@@ -120,15 +121,18 @@ def train(
     Raises:
         FileFormatError: ``resume`` finds no checkpoint, or a damaged one.
         InvalidValue: ``resume`` finds a checkpoint of something else; or ``out`` holds a run and ``resume`` is False;
-            or fine-tuning is asked for and the family is more than one scenario.
+            or fine-tuning is asked for and the family is more than one scenario, or the network is shown a plan and
+            libraries differ.
     """
     one = family.is_one_scenario or config.fine_tuning.rounds == 0
     require(one, "fine_tuning.rounds", config.fine_tuning.rounds, "0 where deadline or theta is a range")
+    unknown = config.planned_values and config.fine_tuning.rounds > 0 and family.scenario.resample_library
+    require(not unknown, "planned_values", True, "False to fine-tune where libraries differ")
     torch.set_num_threads(config.threads)
-    run = _Run(family, config)
+    run = _Run(family, config, begins=not resume)
     if resume:
         run.restore(out / CHECKPOINT)
-    elif (out / CHECKPOINT).exists():
+    elif is_checkpoint(out / CHECKPOINT):
         raise InvalidValue(f"out is {str(out)!r}; it must be a folder without a checkpoint, or be given with resume")
     if run.done < config.rounds:
         run.learn(out, progress, watch)
@@ -138,13 +142,13 @@ def train(
 class _Run:
     """A training run: weights, their average, the stage's optimiser, the rounds done and the curve."""
 
-    def __init__(self, family: Family, config: TrainingConfig) -> None:
+    def __init__(self, family: Family, config: TrainingConfig, begins: bool) -> None:
         self.family, self.config = family, config
         self.done = 0
         self.curve: list[dict[str, Any]] = []
         torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
         self.network = SchedulingNetwork(config.network(family.scenario.max_batch_size))
-        if config.initial:
+        if config.initial and begins:
             self._begin_with(load(config.initial))
         self.average = copy.deepcopy(self.network)
         self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
@@ -165,7 +169,7 @@ class _Run:
     def agent(self) -> Agent:
         """The agent so far."""
         trained_on = {"family": self.family.to_dict(), "config": asdict(self.config), "rounds": self.done}
-        return Agent(copy.deepcopy(self.average), json.loads(json.dumps(trained_on)))
+        return Agent(copy.deepcopy(self.average), json.loads(json.dumps(trained_on, default=_plain)))
 
     def learn(self, out: Path, progress: bool, watch: Callable[[Agent, float], None] | None) -> None:
         """Run all rounds that are left, with a checkpoint after each."""
@@ -226,7 +230,7 @@ class _Run:
             InvalidValue: It is of something else.
         """
         header, parts = load_checkpoint(folder, "weights", "training")
-        if "training" not in header:
+        if not isinstance(header.get("training"), dict) or not isinstance(header.get("trained_on"), dict):
             raise FileFormatError(f"{folder}: holds an agent, but no training to resume")
         self._require_same(header["trained_on"], folder)
         training = parts["training"]
@@ -248,11 +252,15 @@ class _Run:
         now = self.agent().trained_on
         for what in ("family", "config"):
             before_all, now_all = _flat(trained_on.get(what, {})), _flat(now[what])
-            for name, value in now_all.items():
-                if name != "threads" and before_all.get(name) != value:
-                    raise InvalidValue(
-                        f"{name} is {value!r}; it must be {before_all.get(name)!r}, as in the {what} of {folder}"
-                    )
+            for name in sorted((before_all | now_all).keys() - {"threads"}):
+                before, value = before_all.get(name), now_all.get(name)
+                if before != value:
+                    raise InvalidValue(f"{name} is {value!r}; it must be {before!r}, as in the {what} of {folder}")
+
+
+def _plain(number: np.generic) -> Any:
+    """NumPy's numbers as JSON types."""
+    return number.item()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -218,7 +218,7 @@ def _serve_many(tables: Tables, s: States, batch_cap: int, actions: Ints, runnin
 def _redraw_many(s: States, uniforms: NDArray[np.float64], running: NDArray[np.bool_]) -> None:
     """Draw the channels of all pending users anew, and sort each model's by upload time again."""
     for n in range(len(running)):
-        if not running[n]:
+        if not running[n] or not s.redraws[n]:
             continue
         for i in range(s.next_place.shape[1]):
             start = s.next_place[n, i]
@@ -227,7 +227,9 @@ def _redraw_many(s: States, uniforms: NDArray[np.float64], running: NDArray[np.b
                 snr = s.mean_snr[n, user] * draw_fading_power(uniforms[n, user])
                 time = upload_time_ns(s.unit_upload_ns[n], spectral_efficiency(snr))
                 m = place
-                while m > start and s.upload_ns[n, m - 1] > time:
+                while m > start and (
+                    s.upload_ns[n, m - 1] > time or (s.upload_ns[n, m - 1] == time and s.user[n, m - 1] > user)
+                ):
                     s.user[n, m] = s.user[n, m - 1]
                     s.later_ns[n, m] = s.later_ns[n, m - 1]
                     s.upload_ns[n, m] = s.upload_ns[n, m - 1]

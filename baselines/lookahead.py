@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from baselines.action_values import ILLEGAL, action_values
 from baselines.episodes import LATER_SCALE, Episodes
 from pl_env.partial_loading.env import PartialLoadingEnv
-from pl_env.ranges import require_integer, require_real
+from pl_env.ranges import require, require_integer, require_real
+
+_STREAM = 31
+"""First entry of the seed, so that no environment's channels are foreseen; see `agents.seeds`."""
 
 _WITHIN = 1.0
 """Users by which an action may be worse, one step ahead, for a second step to be looked at."""
@@ -33,7 +36,12 @@ def sampled_values(
 
     Returns:
         float32 (N, I · b_cap).
+
+    Raises:
+        InvalidValue: ``draws`` or ``most_actions`` is below 1.
     """
+    require_integer("draws", draws, 1)
+    require_integer("most_actions", most_actions, 1)
     values = action_values(episodes, fractional=True)
     running = np.flatnonzero(episodes.running)
     here = values[running]
@@ -43,7 +51,7 @@ def sampled_values(
     actions = top[row, column]
     after = episodes.branch(np.repeat(running[row], draws))
     uniforms = rng.random((len(running), draws, episodes.states.mean_snr.shape[1]))
-    after.step(np.repeat(actions, draws), uniforms[row].reshape(len(row) * draws, -1))
+    after.step(np.repeat(actions, draws), uniforms[row].reshape(len(row) * draws, uniforms.shape[2]))
     following = np.maximum(0, action_values(after, fractional=True).max(axis=1)).reshape(len(row), draws).mean(axis=1)
     batch_cap = episodes.observations["batch_time"].shape[2]
     ahead = np.full(top.shape, np.nan, dtype=np.float32)
@@ -55,7 +63,7 @@ def sampled_values(
 
 
 class Lookahead:
-    """A policy that costs each action at today's channels, and plans what follows at every user's mean rate.
+    """A policy that costs each action at today's channels, and plans what follows at about every user's mean rate.
 
     Of the actions with as many users it prefers the one that leaves most time, counted in parts of one user more:
     without that it serves one point less. With ``draws`` above 0 it looks at the best actions two steps ahead. For
@@ -78,10 +86,12 @@ class Lookahead:
             InvalidValue: An argument is out of range.
         """
         require_real("later_scale", later_scale, 0)
+        require(isinstance(fractional, bool), "fractional", fractional, "True or False")
         require_integer("draws", draws, 0)
+        require(fractional or draws == 0, "fractional", fractional, "True where two steps are looked ahead")
         require_integer("seed", seed, 0)
         self.later_scale, self.fractional, self.draws = later_scale, fractional, draws
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng((_STREAM, seed))
 
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingEnv) -> int:
         """The action of the highest value; the observation and the info are not needed.

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ import agents
 import baselines
 from agents.decoding import play_greedily
 from agents.seeds import VALIDATION_STREAM
-from agents.statistics import bootstrap_interval
 from benchmarks.masked_dqn import DQNConfig, train_dqn
+from pl_env.command_line import exit_code
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import save_figure
-from pl_env.ranges import require_integer
+from pl_env.ranges import require_integer, require_one_of
 
 STATES = 180_000
 """States that each algorithm learns from, within a few thousand."""
@@ -53,14 +54,17 @@ ALGORITHMS: dict[str, agents.TrainingConfig | DQNConfig] = {
 EVALUATIONS = 20
 """Points of a learning curve."""
 
+Curve = list[dict[str, float]]
+"""Points with ``states``, ``seconds`` of training and of the evaluations before, and ``share`` of the optimum."""
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Compare algorithms.
 
     Attributes:
-        scenario: What to train on, a name of `agents.Family`.
-        only: Algorithms to run; all unless given.
+        scenario: What to train on, a preset with clustered sharing, one library, and channels that stay.
+        only: Algorithms to run; all unless given. What was run before is drawn too.
         seeds: Seeds of the trainings.
         episodes: Validation episodes of an evaluation.
         out: Output folder.
@@ -73,6 +77,9 @@ class Arguments:
     out: Path = Path("runs/comparison")
 
     def __post_init__(self) -> None:
+        for name in self.only:
+            require_one_of("only", name, ALGORITHMS)
+        require_one_of("scenario", self.scenario, ("bls", "tiny"))
         require_integer("episodes", self.episodes, 2)
 
 
@@ -84,11 +91,12 @@ class Judge:
         optimum = [baselines.solve(instance, "optimal-dp").served_ratio for instance in self._instances]
         self._optimum = float(np.mean(optimum))
         self._every, self._next, self._start = every, 0.0, time.perf_counter()
-        self.points: list[dict[str, float]] = []
+        self.points: Curve = []
 
     def __call__(self, agent: agents.Agent, states: float, last: bool = False) -> None:
         """Evaluate where it is time to, or at the last."""
-        if states < self._next and not last:
+        known = bool(self.points) and self.points[-1]["states"] == states
+        if known or (states < self._next and not last):
             return
         self._next = states + self._every
         seconds = time.perf_counter() - self._start
@@ -96,67 +104,89 @@ class Judge:
         self.points.append({"states": states, "seconds": seconds, "share": share})
 
 
-def run(name: str, seed: int, arguments: Arguments) -> list[dict[str, float]]:
-    """One training; its learning curve, from disk if it is there."""
+def run(name: str, seed: int, arguments: Arguments) -> None:
+    """One training, unless its learning curve is there."""
+    config = replace(ALGORITHMS[name], seed=seed)
+    what = {
+        "scenario": arguments.scenario,
+        "episodes": arguments.episodes,
+        "config": json.loads(json.dumps(asdict(config))),
+    }
     file = arguments.out / f"{name}-{seed}.json".replace(" ", "-").replace(",", "")
-    if file.exists():
-        return list(json.loads(file.read_text()))
-    family, config = agents.Family.named(arguments.scenario), replace(ALGORITHMS[name], seed=seed)
+    if file.exists() and json.loads(file.read_text())["of"] == what:
+        return
+    family = agents.Family.named(arguments.scenario)
+    states = config.states if isinstance(config, DQNConfig) else STATES
+    judge = Judge(family, arguments.episodes, states / EVALUATIONS)
     if isinstance(config, DQNConfig):
-        judge = Judge(family, arguments.episodes, config.states / EVALUATIONS)
-        agent = train_dqn(family, config, judge)
-        judge(agent, config.states, last=True)
+        judge(train_dqn(family, config, judge), config.states, last=True)
     else:
         folder = arguments.out / "trainings" / file.stem
         shutil.rmtree(folder, ignore_errors=True)  # half of a curve is no curve
-        judge = Judge(family, arguments.episodes, STATES / EVALUATIONS)
         result = agents.train(family, config, folder, watch=judge)
         judge(result.agent, result.curve[-1]["states"], last=True)
-    write_atomically(file, json.dumps(judge.points).encode())
-    return judge.points
+    saved = {"name": name, "seed": seed, "of": what, "curve": judge.points}
+    write_atomically(file, (json.dumps(saved, indent=2) + "\n").encode())
 
 
-def draw(curves: dict[str, list[list[dict[str, float]]]]) -> Figure:
-    """Mean over seeds, with the range of all seeds."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
+def finished(out: Path) -> dict[str, list[Curve]]:
+    """The curves that are there, by algorithm."""
+    saved = [json.loads(file.read_text()) for file in sorted(out.glob("*.json"))]
+    of = {name: [each["curve"] for each in saved if each["name"] == name] for name in ALGORITHMS}
+    return {name: curves for name, curves in of.items() if curves}
+
+
+def draw(curves: dict[str, list[Curve]]) -> Figure:
+    """Mean over seeds, with the range of all seeds, over states and over minutes of training."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
     colours = ("#4477aa", "#66ccee", "#228833", "#ee6677", "#aa3377")
-    for colour, (name, runs) in zip(colours, curves.items(), strict=False):
-        length = min(len(points) for points in runs)
-        states = np.mean([[point["states"] for point in points[:length]] for points in runs], axis=0)
-        shares = 100 * np.array([[point["share"] for point in points[:length]] for points in runs])
-        axes.plot(states, shares.mean(axis=0), color=colour, label=name)
-        axes.fill_between(states, shares.min(axis=0), shares.max(axis=0), color=colour, alpha=0.2, linewidth=0)
-    axes.set_xlabel("states learnt from")
-    axes.set_ylabel("% of the optimum, validation episodes, arg-max")
-    axes.set_ylim(bottom=70)
-    axes.legend(loc="lower right")
+    for axes, what, unit in zip(panels, ("states", "seconds"), (1000, 60), strict=True):
+        for colour, (name, runs) in zip(colours, curves.items(), strict=False):
+            ends = [[points[end][what] for points in runs] for end in (0, -1)]
+            grid = np.linspace(max(ends[0]), min(ends[1]), 200)
+            along = [
+                np.interp(grid, [point[what] for point in points], [100 * point["share"] for point in points])
+                for points in runs
+            ]
+            axes.plot(grid / unit, np.mean(along, axis=0), color=colour, label=name)
+            axes.fill_between(grid / unit, np.min(along, 0), np.max(along, 0), color=colour, alpha=0.2, linewidth=0)
+        axes.set_ylim(70, 100.5)
+        axes.grid(alpha=0.3)
+    panels[0].set_xlabel("states learnt from, thousands")
+    panels[1].set_xlabel("minutes")
+    panels[0].set_ylabel("% of the optimum, validation episodes, arg-max")
+    panels[1].legend(loc="lower right")
     return figure
 
 
-def table(curves: dict[str, list[list[dict[str, float]]]]) -> str:
+def table(curves: dict[str, list[Curve]]) -> str:
     """The last points, as Markdown."""
-    lines = ["| algorithm | seeds | of the optimum, mean | over seeds | minutes |", "|---|---|---|---|---|"]
+    lines = [
+        "| algorithm | seeds | of the optimum, mean | lowest … highest seed | states | minutes |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, runs in curves.items():
         shares = np.array([100 * points[-1]["share"] for points in runs])
-        low, high = bootstrap_interval(shares)
-        minutes = np.mean([points[-1]["seconds"] for points in runs]) / 60
-        lines.append(f"| {name} | {len(runs)} | {shares.mean():.2f} % | {low:.2f} … {high:.2f} | {minutes:.1f} |")
+        minutes, states = (np.mean([points[-1][what] for points in runs]) for what in ("seconds", "states"))
+        lines.append(
+            f"| {name} | {len(runs)} | {shares.mean():.2f} % | {shares.min():.2f} … {shares.max():.2f} "
+            f"| {states:,.0f} | {minutes / 60:.1f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: Arguments) -> None:
     """Run what is not there yet; draw what is."""
     torch.set_num_threads(1)
-    curves: dict[str, list[list[dict[str, float]]]] = {}
     for name in arguments.only:
-        curves[name] = []
         for seed in arguments.seeds:
-            curves[name].append(run(name, seed, arguments))
+            run(name, seed, arguments)
+            curves = finished(arguments.out)
             save_figure(draw(curves), arguments.out / "curves.png")
             write_atomically(arguments.out / "curves.md", table(curves).encode())
-    print(table(curves))
+    print(table(finished(arguments.out)))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    sys.exit(exit_code(lambda: main(tyro.cli(Arguments))))

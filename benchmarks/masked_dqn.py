@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents import Agent, Family
+from agents.imitation import follow
 from agents.network import NetworkConfig, SchedulingNetwork
 from agents.observing import loading_of, masked_scores, take
 from agents.seeds import TRAINING_STREAM, small_seed
@@ -137,9 +138,7 @@ def train_dqn(family: Family, config: DQNConfig, watch: Callable[[Agent, float],
                 group["lr"] = config.learning_rate * (1 - progress)
             for _ in range(config.updates_per_step):
                 _update(network, target, optimizer, memory.draw(rng, config.minibatch_size, torch.from_numpy(loading)))
-                with torch.no_grad():
-                    for slow, quick in zip(target.parameters(), network.parameters(), strict=True):
-                        slow.lerp_(quick, config.target_share)
+                follow(target, network, config.target_share)
         watch(Agent(copy.deepcopy(network)), float(done))
     return Agent(network)
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 import agents
+import pl_env
 from benchmarks import agents_comparison
 from benchmarks.masked_dqn import DQNConfig, train_dqn
 
@@ -27,8 +30,20 @@ def test_every_algorithm_runs_and_is_drawn(tmp_path, monkeypatch, capsys):
     first = capsys.readouterr().out
     assert all(name in first for name in configs)
     monkeypatch.setattr(agents_comparison, "train_dqn", None)  # nothing runs again
-    agents_comparison.main(arguments)
-    assert capsys.readouterr().out == first
+    with monkeypatch.context() as nothing_trains:
+        nothing_trains.setattr(agents, "train", None)
+        agents_comparison.main(dataclasses.replace(arguments, only=("imitation",)))
+        assert capsys.readouterr().out == first  # what was run before is drawn too
+        with pytest.raises(TypeError, match="not callable"):  # other episodes are another run
+            agents_comparison.main(dataclasses.replace(arguments, episodes=11))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"only": ("imitatoin",)}, {"scenario": "fading"}, {"scenario": "nowhere"}, {"episodes": 1}]
+)
+def test_mistakes_give_one_clear_sentence(wrong):
+    with pytest.raises(pl_env.InvalidValue, match=next(iter(wrong))):
+        agents_comparison.Arguments(**wrong)
 
 
 def test_dqn_learns_from_a_memory_that_goes_round(tiny):
