@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import agents
+import agents.recipes
 import pl_env
 from agents import checkpoint
 from agents.agent import TRAINED
@@ -115,11 +116,29 @@ def test_a_kill_between_the_two_renames_loses_nothing(agent, tmp_path):
         torch.testing.assert_close(loaded.network.state_dict()[name], tensor, rtol=0, atol=0)
 
 
+def test_other_peoples_files_are_not_replaced(agent, tmp_path):
+    (tmp_path / "thesis.txt").write_text("all of it")
+    with pytest.raises(pl_env.InvalidValue, match=r"folder is .*; it must be new, empty or a checkpoint"):
+        agent.save(tmp_path)
+    (tmp_path / "agent.old").mkdir()
+    (tmp_path / "agent.old" / "backup.txt").write_text("of it")
+    with pytest.raises(pl_env.InvalidValue, match=r"agent\.old"):
+        agent.save(tmp_path / "agent")
+    assert (tmp_path / "thesis.txt").exists()
+    assert (tmp_path / "agent.old" / "backup.txt").exists()
+    (tmp_path / "empty").mkdir()
+    agent.save(tmp_path / "empty")
+    agent.save(tmp_path / "empty")
+
+
 @pytest.mark.parametrize("name", agents.trained_agents())
 def test_agents_that_come_with_the_package(name):
-    """They load by name, are small, and decide quickly."""
+    """They load by name, are small, and serve more than greedy does."""
     agent = agents.load(name)
     folder = TRAINED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
     scenario = agents.Family.named(name).scenario
-    assert agents.evaluate({"agent": agent}, scenario, episodes=3, stream=VALIDATION_STREAM)["agent"].mean > 0.3
+    policies = {"agent": agent, "greedy": "greedy"}
+    evaluation = agents.evaluate(policies, scenario, episodes=12, stream=VALIDATION_STREAM)
+    assert evaluation.difference("agent", "greedy")[0] > 0
+    assert agent.trained_on["rounds"] == agents.recipes.recipe(name).rounds

@@ -60,3 +60,11 @@ def test_what_it_refuses(agent):
         agents.BestOf(agent, 0)
     with pytest.raises(pl_env.InvalidValue, match="temperature is 0"):
         agents.BestOf(agent, temperature=0)
+
+
+def test_another_batch_cap_is_refused(agent):
+    env = pl_env.PartialLoadingEnv("bls", max_batch_size=4)
+    observation, info = env.reset(seed=0)
+    for policy in (agent, agents.BestOf(agent, 4)):
+        with pytest.raises(pl_env.InvalidValue, match="max_batch_size of the environment is 4; it must be 8"):
+            policy.act(observation, info, env)

@@ -114,3 +114,27 @@ def test_bad_arguments(arguments, message):
     with pytest.raises(pl_env.PlEnvError) as caught:
         agents.evaluate(**({"policies": {"greedy": "greedy"}, "scenario": "tiny"} | arguments))
     assert message in str(caught.value)
+
+
+def test_illegal_actions_are_an_error_and_not_a_result(tiny):
+    class Stubborn:
+        def act(self, observation, info, env):
+            return int(info["action_mask"].argmin())
+
+    with pytest.raises(pl_env.InvalidAction):
+        agents.evaluate({"stubborn": Stubborn()}, tiny, episodes=5)
+
+
+def test_there_is_no_optimum_where_channels_are_drawn_anew():
+    with pytest.raises(pl_env.InvalidValue, match="optimum is 'optimal-dp'; it must be None where channels"):
+        agents.evaluate({"greedy": "greedy"}, "fading", episodes=2, optimum="optimal-dp")
+
+
+def test_what_is_not_proven_is_counted_and_not_kept(tiny, tmp_path):
+    proven = agents.evaluate({"greedy": "greedy"}, tiny, episodes=3, optimum="optimal-dp", cache=tmp_path)
+    assert proven["greedy"].proven == 1
+    assert len(list(tmp_path.iterdir())) == 3
+    hard = pl_env.Scenario.preset("general-hard")
+    best = agents.evaluate({"greedy": "greedy"}, hard, episodes=3, optimum="local-search", cache=tmp_path)
+    assert best["greedy"].proven == 0
+    assert len(list(tmp_path.iterdir())) == 3

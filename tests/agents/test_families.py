@@ -29,3 +29,24 @@ def test_ranges_are_checked(tiny):
         agents.Family(tiny, deadline=(0.5, 0.4))
     with pytest.raises(pl_env.UnknownName, match="there is no preset 'nowhere'"):
         agents.Family.named("nowhere")
+
+
+def test_what_is_overridden_is_not_drawn():
+    family = agents.Family.named("any-library", deadline=0.5, theta=0.8)
+    assert family.deadline is None
+    assert family.theta is None
+    assert {instance.deadline_ns for instance in family.sample(np.random.default_rng(0), 4)} == {500_000_000}
+    assert agents.Family.named("any-library", resample_library=False).theta is None
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        ({"deadline": 0.5}, "deadline is 0.5; it must be a pair"),
+        ({"theta": (0.5, 2)}, r"theta\[1\] is 2"),
+        ({"theta": (0.5, 0.6)}, "theta is .*; it must be None unless scenario.resample_library is True"),
+    ],
+)
+def test_ranges_that_cannot_be(ranges, message):
+    with pytest.raises(pl_env.InvalidValue, match=message):
+        agents.Family(pl_env.Scenario(resample_library="theta[1]" in message), **ranges)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -219,3 +221,37 @@ def test_a_watcher_sees_every_round(family, quick_config, tmp_path):
     agents.train(family, quick_config, tmp_path, progress=False, watch=lambda agent, states: seen.append(states))
     assert len(seen) == 4
     assert seen == sorted(seen)
+
+
+def test_a_run_of_which_only_the_older_checkpoint_is_left_is_a_run(tiny, quick_config, tmp_path):
+    agents.train(agents.Family(tiny), quick_config, tmp_path, progress=False)
+    os.rename(tmp_path / "checkpoint", tmp_path / "checkpoint.old")
+    with pytest.raises(pl_env.InvalidValue, match="a folder without a checkpoint"):
+        agents.train(agents.Family(tiny), quick_config, tmp_path, progress=False)
+    result = agents.train(agents.Family(tiny), quick_config, tmp_path, progress=False, resume=True)
+    assert len(result.curve) == quick_config.rounds
+
+
+def test_a_scenario_in_which_nothing_can_be_served(tiny, quick_config, tmp_path):
+    with pytest.raises(pl_env.InvalidValue, match="one in which some episode has a legal action"):
+        agents.train(agents.Family(tiny.override(deadline=1e-6)), quick_config, tmp_path, progress=False)
+
+
+def test_rounds_without_a_state_to_learn_from(tmp_path):
+    """One user: its model's batch of one is all there is, and the learner is sure of it."""
+    imitation = agents.ImitationConfig(rounds=2, episodes=2, teacher_rounds=0, easy_share=0.0)
+    config = agents.TrainingConfig(seed=np.int64(1), width=8, layers=1, heads=2, imitation=imitation)
+    scenario = pl_env.Scenario.preset("bls", n_models=1, n_users=1)
+    result = agents.train(agents.Family(scenario), config, tmp_path, progress=False)
+    assert [point["states"] for point in result.curve] == [0, 0]
+
+
+def test_a_plan_needs_one_library_to_be_fine_tuned(quick_config, tmp_path):
+    config = dataclasses.replace(quick_config, planned_values=True)
+    with pytest.raises(pl_env.InvalidValue, match="planned_values is True; it must be False to fine-tune"):
+        agents.train(agents.Family(pl_env.Scenario(resample_library=True)), config, tmp_path, progress=False)
+
+
+def test_an_update_of_a_single_step_is_refused():
+    with pytest.raises(pl_env.InvalidValue, match="such that 9 steps do not leave 1 over"):
+        agents.FineTuningConfig(n_envs=3, rollout_steps=3, minibatch_size=8)
