@@ -28,8 +28,8 @@ SingleFloats = NDArray[np.float32]
 
 
 LATER_SCALE = 1.05
-"""Upload time to plan with for later batches, in upload times at a user's mean rate. One of 0.9, 0.95, 1, 1.05, 1.1:
-planning one step ahead served .804, .806, .808, .809, .808 of 1,000 validation episodes of "fading"."""
+"""Upload time to plan with for later batches, in upload times at a user's mean rate; chosen on validation episodes by
+``benchmarks/fading_planners.py``."""
 
 
 class Tables(NamedTuple):
