@@ -1,7 +1,7 @@
 """Planners where channels are drawn anew, side by side: ``python -m benchmarks.fading_planners``.
 
 One step ahead with later uploads at several multiples of the upload time at the mean rate, and two steps ahead. All
-play the same validation episodes with the same channels; differences are paired, their intervals 95 %, by the bootstrap.
+play the same validation episodes with the same channels; differences are paired, intervals are 95 %, by the bootstrap.
 `baselines.episodes.LATER_SCALE` was chosen by this. Prints Markdown.
 """
 
