@@ -455,3 +455,9 @@ def test_maskable_ppo_trains_on_the_dict(id):
     observation, info = env.reset(seed=0)
     action, _ = model.predict(observation, action_masks=info["action_mask"])
     assert info["action_mask"][action]
+
+
+def test_unknown_options_are_refused():
+    env = pl_env.PartialLoadingEnv("tiny")
+    with pytest.raises(pl_env.InvalidValue, match=r"options is \{.instanse.: None\}; it must be None or"):
+        env.reset(options={"instanse": None})

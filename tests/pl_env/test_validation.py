@@ -150,6 +150,7 @@ def test_a_schedule_may_end_on_the_deadline():
         ({"history": np.zeros((2, 5), dtype=np.int64)}, "its history has shape (2, 5), not (N, 6)"),
         ({"history": np.zeros(6, dtype=np.int64)}, "its history is int64 of 1 dimensions, not int64 of 2"),
         ({"history": np.zeros((2, 6))}, "its history is float64 of 2 dimensions, not int64 of 2"),
+        ({"users": [1, 2, 0]}, "its users is a list, not an array"),
         ({"users": np.array([[1, 2, 0]])}, "its users is int64 of 2 dimensions, not int64 of 1"),
         ({"users": np.array([1, 2])}, "its batches add up to 3 users, it lists 2 with 3 upload times"),
         ({"user_upload_ns": np.array([1.0, 2.0, 3.0])}, "its user_upload_ns is float64 of 1 dimensions"),
