@@ -19,9 +19,9 @@ from numba.core import event
 with event.install_recorder("numba:compile") as compilations:
     import pl_env
 from pl_env import wireless
-from pl_env.partial_loading import dynamics, validation
+from pl_env.partial_loading import dynamics, stepping, validation
 assert not compilations.buffer, compilations.buffer
-kernels = [value for module in (wireless, dynamics, validation) for value in vars(module).values()
+kernels = [value for module in (wireless, dynamics, stepping, validation) for value in vars(module).values()
            if hasattr(value, "py_func")]
 assert len(kernels) > 10
 assert not any(kernel.signatures for kernel in kernels)
