@@ -5,7 +5,8 @@
     tensorboard --logdir runs/comparison
 
 Each run plays about as many states and is evaluated, by arg-max and with masks, on the same validation episodes.
-Finished runs are kept, so that the command goes on after a kill. Writes curves.png, curves.md and a JSON file a run.
+Finished runs are kept, so that the command goes on after a kill. Writes curves.png, curves.md, TensorBoard logs and a
+JSON file a run.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
+from torch.utils.tensorboard.writer import SummaryWriter
 
 import agents
 import baselines
@@ -127,6 +129,15 @@ def run(name: str, seed: int, arguments: Arguments) -> None:
         judge(result.agent, result.curve[-1]["states"], last=True)
     saved = {"name": name, "seed": seed, "of": what, "curve": judge.points}
     write_atomically(file, (json.dumps(saved, indent=2) + "\n").encode())
+    log(judge.points, arguments.out / "tensorboard" / file.stem)
+
+
+def log(curve: Curve, folder: Path) -> None:
+    """Write a curve for TensorBoard."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        for point in curve:
+            writer.add_scalar("share of the optimum", point["share"], int(point["states"]))
 
 
 def finished(out: Path) -> dict[str, list[Curve]]:

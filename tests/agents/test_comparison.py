@@ -27,6 +27,7 @@ def test_every_algorithm_runs_and_is_drawn(tmp_path, monkeypatch, capsys):
     arguments = agents_comparison.Arguments("tiny", tuple(configs), (0, 1), 10, tmp_path)
     agents_comparison.main(arguments)
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "tensorboard").glob("*/events*"))) == 6
     first = capsys.readouterr().out
     assert all(name in first for name in configs)
     monkeypatch.setattr(agents_comparison, "train_dqn", None)  # nothing runs again
