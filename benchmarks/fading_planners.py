@@ -1,4 +1,4 @@
-"""Planners where channels are drawn anew, side by side: ``python -m benchmarks.fading_planners``.
+"""Planners and agents where channels are drawn anew: ``python -m benchmarks.fading_planners``.
 
 One step ahead with later uploads at several multiples of the upload time at the mean rate, and two steps ahead. All
 play the same validation episodes with the same channels; differences are paired, intervals are 95 %, by the bootstrap.
@@ -13,10 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 import tyro
 from numpy.typing import NDArray
 
+import agents
 import pl_env
+from agents.observing import loading_of, masked_scores, observe, take
 from agents.seeds import VALIDATION_STREAM
 from agents.statistics import bootstrap_interval
 from baselines.action_values import action_values
@@ -30,13 +33,15 @@ Values = Callable[[Episodes, np.random.Generator], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Compare planners under fading.
+    """Compare planners and agents under fading.
 
     Attributes:
+        agents: Agents to play too, names or folders.
         episodes: Validation episodes.
         seed: Their seed, and that of all draws.
     """
 
+    agents: tuple[str, ...] = ("fading",)
     episodes: int = 1000
     seed: int = 1
 
@@ -64,6 +69,20 @@ PLANNERS: dict[str, tuple[float, Values]] = {
 """By what they are: the scale of later uploads, and how actions are valued. Others are compared to the first."""
 
 
+def scores_of(name: str) -> Values:
+    """An agent's scores, in place of values."""
+    network = agents.load(name).network
+
+    def scores(episodes: Episodes, rng: np.random.Generator) -> NDArray[np.float32]:
+        rows = np.flatnonzero(episodes.running)
+        found = np.full(episodes.mask.shape, -np.inf, dtype=np.float32)
+        observation = take(observe(episodes, network.config), loading_of(episodes), rows)
+        found[rows] = masked_scores(network, observation, episodes.mask[rows])
+        return found
+
+    return scores
+
+
 def play(
     scenario: pl_env.Scenario, instances: list[pl_env.Instance], scale: float, values: Values, seed: int
 ) -> NDArray[np.float64]:
@@ -81,10 +100,12 @@ def main(arguments: Arguments) -> None:
     scenario = pl_env.Scenario.preset("fading")
     rng = np.random.default_rng((VALIDATION_STREAM, arguments.seed))
     instances = [scenario.sample(rng) for _ in range(arguments.episodes)]
-    print("| planner | served ratio | more than the first, points | seconds |")
+    torch.set_num_threads(1)
+    players = PLANNERS | {f"agent {name}": (LATER_SCALE, scores_of(name)) for name in arguments.agents}
+    print("| policy | served ratio | more than the first, points | seconds |")
     print("|---|---|---|---|")
     first: NDArray[np.float64] | None = None
-    for name, (scale, values) in PLANNERS.items():
+    for name, (scale, values) in players.items():
         start = time.perf_counter()
         served = play(scenario, instances, scale, values, arguments.seed)
         seconds = time.perf_counter() - start
