@@ -58,9 +58,9 @@ class Arguments:
     override: tuple[str, ...] = ()
     out: Path | None = None
     resume: bool = False
-    episodes: int = 1000
+    episodes: int = 500
     samples: int = 64
-    sampled_episodes: int = 50
+    sampled_episodes: int = 25
     training: Annotated[agents.TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=agents.TrainingConfig)
 
     def __post_init__(self) -> None:

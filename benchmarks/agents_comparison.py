@@ -148,26 +148,24 @@ def finished(out: Path) -> dict[str, list[Curve]]:
 
 
 def draw(curves: dict[str, list[Curve]]) -> Figure:
-    """Mean over seeds, with the range of all seeds, over states and over minutes of training."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    """Mean over seeds, with the range of all seeds."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
     colours = ("#4477aa", "#66ccee", "#228833", "#ee6677", "#aa3377")
-    for axes, what, unit in zip(panels, ("states", "seconds"), (1000, 60), strict=True):
-        for colour, (name, runs) in zip(colours, curves.items(), strict=False):
-            ends = [[points[end][what] for points in runs] for end in (0, -1)]
-            grid = np.linspace(max(ends[0]), min(ends[1]), 200)
-            along = [
-                np.interp(grid, [point[what] for point in points], [100 * point["share"] for point in points])
-                for points in runs
-            ]
-            axes.plot(grid / unit, np.mean(along, axis=0), color=colour, label=name)
-            axes.fill_between(grid / unit, np.min(along, 0), np.max(along, 0), color=colour, alpha=0.2, linewidth=0)
-        axes.set_ylim(70, 100.5)
-        axes.grid(alpha=0.3)
-    panels[0].set_xlabel("states learnt from, thousands")
-    panels[1].set_xlabel("minutes")
-    panels[0].set_ylabel("% of the optimum, validation episodes, arg-max")
-    panels[1].legend(loc="lower right")
+    for colour, (name, runs) in zip(colours, curves.items(), strict=False):
+        states = [[point["states"] for point in points] for points in runs]
+        grid = np.linspace(max(each[0] for each in states), min(each[-1] for each in states), 200)
+        along = [
+            np.interp(grid, each, [100 * point["share"] for point in points])
+            for each, points in zip(states, runs, strict=True)
+        ]
+        axes.plot(grid / 1000, np.mean(along, axis=0), color=colour, label=name)
+        axes.fill_between(grid / 1000, np.min(along, 0), np.max(along, 0), color=colour, alpha=0.2, linewidth=0)
+    axes.set_ylim(70, 100.5)
+    axes.grid(alpha=0.3)
+    axes.set_xlabel("states learnt from, thousands")
+    axes.set_ylabel("% of the optimum, validation episodes, arg-max")
+    axes.legend(loc="lower right")
     return figure
 
 
