@@ -1,6 +1,6 @@
 """Train an agent in stages, evaluate it against the baselines, and report.
 
-    python train.py                                     # the paper's default setting, eleven minutes on two cores
+    python train.py                                     # the paper's default setting, ten minutes on two cores
     python train.py --scenario any-library --out runs/any
     python train.py --override n_users=60 deadline=0.5 --imitation.rounds 20
     python train.py --resume                            # go on after a kill
