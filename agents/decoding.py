@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.agent import Agent
-from agents.observing import loading_of, masked_scores, observe, take
+from agents.observing import loading_of, present_scores
 from agents.seeds import DECODING_STREAM
 from baselines.episodes import Episodes
 from pl_env.errors import UnsupportedInstance
@@ -35,8 +35,7 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     loading = loading_of(episodes)
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         actions = np.full(len(instances), -1, dtype=np.int64)
-        observation = take(observe(episodes, agent.network.config), loading, rows)
-        actions[rows] = masked_scores(agent.network, observation, episodes.mask[rows]).argmax(axis=1)
+        actions[rows] = present_scores(agent.network, episodes, loading, rows).argmax(axis=1)
         episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
     return np.asarray(episodes.states.served / episodes.states.n_users)
 
@@ -76,8 +75,7 @@ class BestOf:
         episodes = Episodes([instance] * self.samples, self.agent.network.config.batch_cap)
         loading, taken = loading_of(episodes), []
         while (rows := np.flatnonzero(episodes.running)).size > 0:
-            observation = take(observe(episodes, self.agent.network.config), loading, rows)
-            scores = masked_scores(self.agent.network, observation, episodes.mask[rows]) / self.temperature
+            scores = present_scores(self.agent.network, episodes, loading, rows) / self.temperature
             scores += np.where(rows[:, None] > 0, rng.gumbel(size=scores.shape), 0.0)
             actions = np.full(self.samples, -1, dtype=np.int64)
             actions[rows] = scores.argmax(axis=1)

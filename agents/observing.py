@@ -65,3 +65,11 @@ def masked_scores(network: SchedulingNetwork, observation: Observation, mask: ND
     with torch.inference_mode():
         scores, _ = network(observation)
     return np.where(mask, scores.numpy(), np.float32(-np.inf))
+
+
+def present_scores(
+    network: SchedulingNetwork, episodes: Episodes, loading: NDArray[np.float32], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """`masked_scores` of some episodes' present states."""
+    observation = take(observe(episodes, network.config), loading, rows)
+    return masked_scores(network, observation, episodes.mask[rows])

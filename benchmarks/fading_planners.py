@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import agents
 import pl_env
-from agents.observing import loading_of, masked_scores, observe, take
+from agents.observing import loading_of, present_scores
 from agents.seeds import VALIDATION_STREAM
 from agents.statistics import bootstrap_interval
 from baselines.action_values import action_values
@@ -76,8 +76,7 @@ def scores_of(name: str) -> Values:
     def scores(episodes: Episodes, rng: np.random.Generator) -> NDArray[np.float32]:
         rows = np.flatnonzero(episodes.running)
         found = np.full(episodes.mask.shape, -np.inf, dtype=np.float32)
-        observation = take(observe(episodes, network.config), loading_of(episodes), rows)
-        found[rows] = masked_scores(network, observation, episodes.mask[rows])
+        found[rows] = present_scores(network, episodes, loading_of(episodes), rows)
         return found
 
     return scores

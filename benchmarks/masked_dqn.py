@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from agents import Agent, Family
 from agents.imitation import follow
 from agents.network import NetworkConfig, SchedulingNetwork
-from agents.observing import loading_of, masked_scores, take
+from agents.observing import loading_of, present_scores
 from agents.seeds import TRAINING_STREAM, small_seed
 from baselines.episodes import Episodes
 from pl_env.ranges import require_integer, require_real
@@ -124,8 +124,7 @@ def train_dqn(family: Family, config: DQNConfig, watch: Callable[[Agent, float],
             progress = min(1.0, done / config.states)
             before = {name: value[rows] for name, value in episodes.observations.items()}
             actions = np.full(config.n_envs, -1, dtype=np.int64)
-            observation = take(episodes.observations, loading, rows)
-            actions[rows] = masked_scores(network, observation, episodes.mask[rows]).argmax(axis=1)
+            actions[rows] = present_scores(network, episodes, loading, rows).argmax(axis=1)
             explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
             explores = rng.random(config.n_envs) < config.exploration * (1 - 0.9 * progress)
             actions = np.where(explores & episodes.running, explored, actions)
