@@ -25,15 +25,15 @@ import tyro
 import agents
 import baselines
 import pl_env
+from agents.partial_loading.recipes import recipe
 from agents.plots import draw_learning_curve, draw_served_ratios
-from agents.recipes import recipe
 from pl_env.errors import InvalidValue, PlEnvError
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import gantt, save_figure
 from pl_env.ranges import require_integer
 
 EVALUATION_SEED = 0
-"""Seed of the reported evaluation; its episodes come from a stream of their own, see `agents.evaluation`."""
+"""Seed of the reported evaluation; its episodes come from a stream of their own, see `baselines.evaluation`."""
 
 PLANNERS = ("optimal-dp", "greedy", "paper-dp", "paper-greedy", "independent", "max-overlap")
 
@@ -44,7 +44,7 @@ class Arguments:
 
     Attributes:
         scenario: Preset to train on: bls, general, general-hard, fading or tiny; or any-library. It also sets the
-            default of all that follows, see `agents.recipes`.
+            default of all that follows, see `agents.partial_loading.recipes`.
         override: Scenario fields to override, each as field=value, the value in JSON (n_users=60 or n_users=[40,120]).
         out: Output folder; runs/ and the scenario's name unless given.
         resume: Continue the run in the output folder.

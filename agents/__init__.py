@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from agents.agent import Agent, load, trained_agents
-from agents.decoding import BestOf
-from agents.evaluation import Evaluation, PolicyResult, evaluate, play_episode
-from agents.families import ANY_LIBRARY, Family
-from agents.fine_tuning import FineTuningConfig
-from agents.imitation import ImitationConfig
-from agents.sb3_vec_env import PartialLoadingVecEnv
+from agents.partial_loading.decoding import BestOf
+from agents.partial_loading.families import ANY_LIBRARY, Family
+from agents.partial_loading.fine_tuning import FineTuningConfig
+from agents.partial_loading.imitation import ImitationConfig
+from agents.partial_loading.sb3_vec_env import PartialLoadingVecEnv
 from agents.training import TrainingConfig, TrainingResult, train
+from baselines.evaluation import Evaluation, PolicyResult, evaluate, play_episode
 
 __all__ = [
     "ANY_LIBRARY",

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from agents.checkpoint import load_checkpoint, save_checkpoint
-from agents.network import NetworkConfig, SchedulingNetwork, load_fraction
-from agents.observing import plan_of
-from baselines.episodes import Episodes
+from agents.partial_loading.network import NetworkConfig, SchedulingNetwork, load_fraction
+from agents.partial_loading.observing import plan_of
+from baselines.partial_loading.episodes import Episodes
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require
+from pl_env.systems import FIRST
 
 TRAINED = Path(__file__).parent / "trained"
 """Where the agents lie that come with the package."""
@@ -81,20 +82,22 @@ class Agent:
 
 
 def trained_agents() -> list[str]:
-    """Names of the agents that come with the package."""
-    return sorted(path.parent.name for path in TRAINED.glob("*/checkpoint.json"))
+    """Names of the agents that come with the package, such as "partial_loading/bls"."""
+    return sorted(path.parent.relative_to(TRAINED).as_posix() for path in TRAINED.glob("*/*/checkpoint.json"))
 
 
 def load(name_or_folder: str | os.PathLike[str]) -> Agent:
     """An agent that comes with the package, by its name; or one that `Agent.save` or a training run wrote.
 
     Args:
-        name_or_folder: One of `trained_agents()`, which has precedence, or a folder.
+        name_or_folder: One of `trained_agents()`, which have precedence ("bls" is short for "partial_loading/bls"), or
+            a folder.
 
     Raises:
         FileFormatError: The folder is no checkpoint, or damaged; nothing in it is executed.
     """
-    folder = TRAINED / name_or_folder if name_or_folder in trained_agents() else Path(name_or_folder)
+    named = os.fspath(name_or_folder) if "/" in os.fspath(name_or_folder) else f"{FIRST}/{os.fspath(name_or_folder)}"
+    folder = TRAINED / named if named in trained_agents() else Path(name_or_folder)
     header, parts = load_checkpoint(folder, "weights")
     try:
         network = SchedulingNetwork(NetworkConfig(**header["network"]))

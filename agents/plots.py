@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from agents.evaluation import Evaluation
+from baselines.evaluation import Evaluation
 
 _SHOWN = {
     "imitation": ("regret", "users lost by a decision,\nwhere it is not sure"),

@@ -24,14 +24,14 @@ from tqdm import tqdm
 
 from agents.agent import Agent, load
 from agents.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
-from agents.families import Family
-from agents.fine_tuning import FineTuning, FineTuningConfig
-from agents.imitation import ImitationConfig, imitate
-from agents.network import NetworkConfig, SchedulingNetwork
-from agents.seeds import TRAINING_STREAM, small_seed
-from agents.teachers import plays_for
+from agents.partial_loading.families import Family
+from agents.partial_loading.fine_tuning import FineTuning, FineTuningConfig
+from agents.partial_loading.imitation import ImitationConfig, imitate
+from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
+from agents.partial_loading.teachers import plays_for
 from pl_env.errors import FileFormatError, InvalidValue
 from pl_env.ranges import require, require_integer
+from pl_env.seeds import TRAINING_STREAM, small_seed
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint's folder in the output folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.lookahead import Lookahead
+from baselines.partial_loading.lookahead import Lookahead
 from baselines.policies import Planner, Policy, RandomPolicy
 from baselines.registry import Solver, solve, solvers, upper_bound
 

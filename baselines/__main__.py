@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from baselines.execute_command import execute
+from baselines.partial_loading.execute_command import execute
 from baselines.registry import solve, solvers
 from pl_env.command_line import exit_code
 from pl_env.errors import UnsupportedInstance

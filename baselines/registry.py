@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from baselines import bounds
-from baselines.exact import exact
-from baselines.exhaustive import exhaustive
-from baselines.greedy import greedy, max_overlap, paper_greedy
-from baselines.local_search import local_search
-from baselines.optimal_dp import independent, optimal_dp, optimal_dp_at_once
-from baselines.paper_dp import paper_dp
-from baselines.runs import Plan, prepare, to_schedule
+from baselines.partial_loading import bounds
+from baselines.partial_loading.exact import exact
+from baselines.partial_loading.exhaustive import exhaustive
+from baselines.partial_loading.greedy import greedy, max_overlap, paper_greedy
+from baselines.partial_loading.local_search import local_search
+from baselines.partial_loading.optimal_dp import independent, optimal_dp, optimal_dp_at_once
+from baselines.partial_loading.paper_dp import paper_dp
+from baselines.partial_loading.runs import Plan, prepare, to_schedule
 from pl_env.errors import UnknownName
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import agents
 import pl_env
-from agents.sb3_vec_env import PartialLoadingVecEnv
+from agents.partial_loading.sb3_vec_env import PartialLoadingVecEnv
 
 N_ENVS = 256
 UPDATES = 4

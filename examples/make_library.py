@@ -29,7 +29,7 @@ from pl_env.errors import FileFormatError
 from pl_env.files import write_atomically
 from pl_env.layers import layer_table
 from pl_env.ranges import require_integer, require_real
-from pl_env.resnet import ResNet
+from pl_env.real_models.resnet import ResNet
 
 CIFAR100_FILE = Path("cifar-100-binary/train.bin")
 CIFAR10_FILES = "cifar-10-batches-bin/data_batch_*.bin"

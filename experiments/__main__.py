@@ -8,11 +8,12 @@ from pathlib import Path
 import tyro
 
 import baselines
-import experiments.figures
-from experiments import benchmark_sets, solver_table
+import experiments.partial_loading.figures
+from experiments import solver_table
+from experiments.partial_loading import benchmark_sets
+from experiments.partial_loading.report import write
+from experiments.partial_loading.reproduction import compute
 from experiments.points import code_version
-from experiments.report import write
-from experiments.reproduction import compute
 from pl_env.command_line import exit_code
 from pl_env.errors import PlEnvError, UnknownName
 from pl_env.partial_loading.benchmark import FOLDER, BenchmarkSet, benchmark, benchmark_names
@@ -45,7 +46,7 @@ def reproduce(
         cache: Folder that keeps finished points; an interrupted run goes on from it.
         out: Folder of the report. Only a complete run goes to docs unless told otherwise; others go to runs.
     """
-    chosen = experiments.figures.figures(figures)
+    chosen = experiments.partial_loading.figures.figures(figures)
     n = realisations if realisations is not None else QUICK if quick else FULL
     require_integer("realisations", n, 1)
     require_integer("seed", seed, 0)
@@ -65,7 +66,7 @@ def reproduce(
 @app.command
 def list_figures() -> None:
     """List the figures by name."""
-    for figure in experiments.figures.figures():
+    for figure in experiments.partial_loading.figures.figures():
         print(f"{figure.name:6s} {figure.title}")
 
 

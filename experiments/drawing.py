@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import NullLocator
 
-from experiments.figures import Figure, Panel
-from experiments.latency import BATCH, Latency
+from experiments.partial_loading.figures import Figure, Panel
+from experiments.partial_loading.latency import BATCH, Latency
+from experiments.partial_loading.targets import Results
 from experiments.points import Result, mean_and_half_width
-from experiments.targets import Results
 
 
 def draw(figure: Figure, results: Results) -> Picture:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-
 from pl_env.errors import (
     FileFormatError,
     InfeasibleSchedule,
@@ -20,20 +18,25 @@ from pl_env.errors import (
     UnknownName,
     UnsupportedInstance,
 )
-from pl_env.partial_loading.benchmark import BenchmarkSet, benchmark, benchmark_names
-from pl_env.partial_loading.instance import Instance
-from pl_env.partial_loading.library import ModelLibrary, build_library
-from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.schedule import Batch, Schedule
-from pl_env.partial_loading.server import ComputeProfile, EdgeServer
-from pl_env.partial_loading.serving_table import ServingTable
-from pl_env.partial_loading.validation import check
+from pl_env.partial_loading import (
+    Batch,
+    BenchmarkSet,
+    ComputeProfile,
+    EdgeServer,
+    Instance,
+    ModelLibrary,
+    Scenario,
+    Schedule,
+    ServingTable,
+    benchmark,
+    benchmark_names,
+    build_library,
+    check,
+)
+from pl_env.systems import register_environments
 
 if TYPE_CHECKING:
-    from pl_env.partial_loading.env import PartialLoadingEnv
-    from pl_env.partial_loading.rendering import gantt
-    from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
-    from pl_env.partial_loading.wrappers import FlatObservation
+    from pl_env.partial_loading import FlatObservation, PartialLoadingEnv, PartialLoadingVectorEnv, gantt
 
 __version__ = "0.1.0"
 
@@ -65,32 +68,16 @@ __all__ = [
     "gantt",
 ]
 
-_LAZY = {
-    "PartialLoadingEnv": "pl_env.partial_loading.env",
-    "PartialLoadingVectorEnv": "pl_env.partial_loading.vector_env",
-    "FlatObservation": "pl_env.partial_loading.wrappers",
-    "gantt": "pl_env.partial_loading.rendering",
-}
+_LAZY = ("FlatObservation", "PartialLoadingEnv", "PartialLoadingVectorEnv", "gantt")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is heavy (plots) or needed by few only when it is asked for."""
+    """PartialLoading's names that are heavy, or needed by few, are imported only when they are asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+    from pl_env import partial_loading
 
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return getattr(partial_loading, name)
 
 
-_ENTRY_POINT = "pl_env.partial_loading.env:PartialLoadingEnv"
-_VECTOR_ENTRY_POINT = "pl_env.partial_loading.vector_env:PartialLoadingVectorEnv"
-
-for _id, _preset in (
-    ("PartialLoading-v0", "bls"),
-    ("PartialLoadingGeneral-v0", "general-hard"),
-    ("PartialLoadingFading-v0", "fading"),
-):
-    if _id not in gymnasium.registry:  # importing twice, or reloading, changes nothing
-        gymnasium.register(
-            _id, entry_point=_ENTRY_POINT, vector_entry_point=_VECTOR_ENTRY_POINT, kwargs={"scenario": _preset}
-        )
+register_environments()

@@ -11,16 +11,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from pl_env.checkpoints import require_package
 from pl_env.command_line import exit_code
 from pl_env.partial_loading.library import ModelLibrary
-from pl_env.partial_loading.plots import fit_plot, sharing_map
 from pl_env.partial_loading.rendering import save_figure
-from pl_env.partial_loading.scanning import CheckpointScan, private_bytes, scan_as, shared_bytes
-from pl_env.partial_loading.scanning import scan as scan_checkpoints
+from pl_env.real_models.checkpoints import require_package
+from pl_env.real_models.plots import fit_plot, sharing_map
+from pl_env.real_models.scanning import CheckpointScan, private_bytes, scan_as, shared_bytes
+from pl_env.real_models.scanning import scan as scan_checkpoints
 
 if TYPE_CHECKING:
-    from pl_env.partial_loading import measuring
+    from pl_env.real_models import measuring
 
 app = tyro.extras.SubcommandApp()
 
@@ -125,8 +125,8 @@ def measure(
         seed: Seed of the inputs.
     """
     require_package("torch")
-    from pl_env.partial_loading import measuring
-    from pl_env.running import builder_named
+    from pl_env.real_models import measuring
+    from pl_env.real_models.running import builder_named
 
     found = scan_as(ModelLibrary.load(library), models, base)
     conditions = measuring.Conditions(device or measuring.default_device(), page_cache, threads, input_shape)

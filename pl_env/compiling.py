@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 
-from pl_env import times
+from pl_env.sources import stamp_of_module
 
 Function = TypeVar("Function", bound=Callable[..., object])
-
-_sources: dict[str, tuple[float, int]] = {}
-"""Modules that kernels are made of, as imported so far: when each was last changed, and its size."""
 
 
 def inlined(function: Function) -> Function:
@@ -31,28 +29,37 @@ def compiled(function: Function) -> Function:
     A division by zero gives inf as in NumPy. Nothing is reordered (no ``fastmath``): the same input gives the same
     bits in every process.
     """
-    try:
-        kernel: Any = numba.njit(cache=True, error_model="numpy")(function)
-    except RuntimeError:  # neither the package's folder nor the home folder can be written: compile in every process
-        kernel = numba.njit(error_model="numpy")(function)
-    _watch_sources(function, kernel)
+    kernel: Any = numba.njit(error_model="numpy")(function)
+    if hasattr(kernel, "_cache"):  # not where NUMBA_DISABLE_JIT leaves a plain function
+        # Neither the package's folder nor the home folder can be written, or it is a zip archive: compile in every
+        # process.
+        with contextlib.suppress(RuntimeError, OSError):
+            kernel._cache = _KernelCache(function)
     return cast(Function, kernel)
 
 
-def _watch_sources(function: Callable[..., object], kernel: Any) -> None:
-    """Void what is kept on disk of a kernel when any file changes that it was compiled from.
+class _KernelCache(FunctionCache):
+    """What `numba.njit(cache=True)` keeps of a kernel, with two differences.
 
-    numba watches only the kernel's own file. It may also hold kernels of files that are imported before its own, in
-    pl_env or in its own package, and constants of ``times``.
+    It is void as soon as any source of the kernel's system changes: numba watches the kernel's own file only, and a
+    kernel also holds kernels and constants of other files. And files that are damaged, or cannot be written, are done
+    without.
     """
-    cache_file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if cache_file is None:
-        return
-    try:
-        for module, path in ((times.__name__, times.__file__), (function.__module__, function.__code__.co_filename)):
-            status = os.stat(path)
-            _sources[module] = (status.st_mtime, status.st_size)
-    except OSError:  # not a file, as in a zip archive
-        return
-    packages = ("pl_env", function.__module__.partition(".")[0])
-    cache_file._source_stamp = sorted(item for item in _sources.items() if item[0].partition(".")[0] in packages)
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        self._cache_file._source_stamp = (self._cache_file._source_stamp, stamp_of_module(function.__module__))
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What is kept for a signature; None where nothing is, or nothing that can be read."""
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except Exception:  # a truncated or foreign file raises whatever unpickling it comes upon
+            with contextlib.suppress(OSError):  # the index too may be damaged, and numba reads it before it writes
+                self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep a compiled signature, if the disk takes it."""
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]

@@ -29,14 +29,6 @@ _FIRST = np.zeros(1, dtype=np.int64)
 _NOT_RESETTING = np.zeros(1, dtype=np.bool_)
 
 
-def as_scenario(scenario: str | Scenario, overrides: dict[str, Any]) -> Scenario:
-    """A preset's name or a `Scenario`, with fields overridden."""
-    if isinstance(scenario, str):
-        return Scenario.preset(scenario, **overrides)
-    require(isinstance(scenario, Scenario), "scenario", scenario, "the name of a preset or a Scenario")
-    return scenario.override(**overrides)
-
-
 def observation_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
     """Shape of each array of an observation, by its key, which is its name in `Environments` too."""
     n_models, batch_cap = scenario.n_models, scenario.max_batch_size
@@ -177,7 +169,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         render_mode: str | None = None,
         **overrides: Any,
     ) -> None:
-        self.scenario = as_scenario(scenario, overrides)
+        self.scenario = Scenario.of(scenario, **overrides)
         require_one_of("invalid_action", invalid_action, INVALID_ACTION)
         if render_mode is not None:
             require_one_of("render_mode", render_mode, self.metadata["render_modes"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pl_env.configured import Configured
 from pl_env.errors import InvalidValue, UnknownName
 from pl_env.layers import ARCHITECTURES
 from pl_env.partial_loading.dynamics import draw_users
@@ -25,7 +26,7 @@ MOST_USERS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Configured):
     """Everything that is fixed from episode to episode. SI units; the defaults are the paper's setting.
 
     Attributes:
@@ -130,18 +131,6 @@ class Scenario:
 
     # ------------------------------------------------------------ presets
 
-    @classmethod
-    def preset(cls, name: str, **overrides: Any) -> Scenario:
-        """A named scenario, with fields overridden.
-
-        Raises:
-            UnknownName: There is no such preset or field.
-            InvalidValue: A field is out of range.
-        """
-        if not isinstance(name, str) or name not in _PRESETS:
-            raise UnknownName("preset", name, _PRESETS)
-        return cls().override(**(_PRESETS[name]() | overrides))
-
     def override(self, **overrides: Any) -> Scenario:
         """This scenario with fields replaced; a given ``library`` sets ``n_models`` as well.
 
@@ -149,18 +138,9 @@ class Scenario:
             UnknownName: There is no such field.
             InvalidValue: A field is out of range.
         """
-        known = [field.name for field in fields(self)]
-        for name in overrides:
-            if name not in known:
-                raise UnknownName("scenario field", name, known)
         if isinstance(overrides.get("library"), ModelLibrary):
             overrides = {"n_models": overrides["library"].n_models} | overrides
-        return replace(self, **overrides)
-
-    @staticmethod
-    def presets() -> tuple[str, ...]:
-        """Names of the presets."""
-        return tuple(_PRESETS)
+        return super().override(**overrides)
 
     # ------------------------------------------------------------ what follows from the fields
 
@@ -295,7 +275,7 @@ def _tiny() -> dict[str, Any]:
     return {"n_users": 5, "library": library, "server": server, "radius_m": 50.0, "deadline": 0.18, "max_batch_size": 2}
 
 
-_PRESETS = {
+Scenario.PRESETS = {
     "bls": lambda: {},
     "general": lambda: {"sharing": "general", "n_models": 25, "backbones": ("resnet50",)},
     "general-hard": lambda: {"sharing": "general", "n_models": 25, "backbones": ("resnet50",), "deadline": 0.35},

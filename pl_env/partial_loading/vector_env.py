@@ -18,7 +18,6 @@ from pl_env.partial_loading import dynamics, stepping
 from pl_env.partial_loading.arrays import OBSERVATION, Environments, environment_addresses
 from pl_env.partial_loading.env import (
     PartialLoadingEnv,
-    as_scenario,
     episode_arrays,
     observation_space,
     stacked_tables,
@@ -74,7 +73,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         require_integer("num_envs", num_envs, 1)
         require_one_of("invalid_action", invalid_action, ("terminate",))
         require(render_mode is None, "render_mode", render_mode, "None; the single environment renders")
-        self.scenario = scenario = as_scenario(scenario, overrides)
+        self.scenario = scenario = Scenario.of(scenario, **overrides)
         self.num_envs = num_envs
         self.copy = copy
         self.render_mode = None

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import agents
-import agents.recipes
+import agents.partial_loading.recipes
 import pl_env
 from agents import checkpoint
 from agents.agent import TRAINED
-from agents.seeds import VALIDATION_STREAM
+from pl_env.seeds import VALIDATION_STREAM
 
 
 def test_an_agent_survives_the_disk(agent, tmp_path):
@@ -137,8 +137,9 @@ def test_agents_that_come_with_the_package(name):
     agent = agents.load(name)
     folder = TRAINED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
-    scenario = agents.Family.named(name).scenario
+    preset = name.removeprefix("partial_loading/")
+    scenario = agents.Family.named(preset).scenario
     policies = {"agent": agent, "greedy": "greedy"}
     evaluation = agents.evaluate(policies, scenario, episodes=12, stream=VALIDATION_STREAM)
     assert evaluation.difference("agent", "greedy")[0] > 0
-    assert agent.trained_on["rounds"] == agents.recipes.recipe(name).rounds
+    assert agent.trained_on["rounds"] == agents.partial_loading.recipes.recipe(preset).rounds

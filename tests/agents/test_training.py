@@ -18,7 +18,7 @@ import pl_env
 import train as train_script
 from agents import training
 from agents.checkpoint import load_checkpoint
-from agents.recipes import RECIPES
+from agents.partial_loading.recipes import RECIPES
 
 REPOSITORY = Path(__file__).parents[2]
 

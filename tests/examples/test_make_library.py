@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from pl_env.layers import layer_table
-from pl_env.partial_loading.scanning import scan, shared_bytes
+from pl_env.real_models.scanning import scan, shared_bytes
 
 PATH = Path(__file__).parents[2] / "examples" / "make_library.py"
 SPEC = importlib.util.spec_from_file_location("make_library", PATH)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
-from experiments.latency import latencies, loading_share
+from experiments.partial_loading.latency import latencies, loading_share
+from experiments.partial_loading.report import scenario_text
 from experiments.points import code_version
-from experiments.report import scenario_text
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.server import EdgeServer
 

@@ -1,0 +1,27 @@
+"""How the agents that come with the package were trained. Chosen on the validation stream, see `pl_env.seeds`."""
+
+from __future__ import annotations
+
+from agents.partial_loading.imitation import ImitationConfig
+from agents.training import TrainingConfig
+
+RECIPES = {
+    "bls": TrainingConfig(),
+    "fading": TrainingConfig(
+        planned_values=True,
+        imitation=ImitationConfig(
+            rounds=80, episodes=160, teacher_rounds=0, learning_rate=5e-4, best_weight=0.0, averaging=0.03
+        ),
+    ),
+    "general-hard": TrainingConfig(
+        initial="any-library",
+        imitation=ImitationConfig(rounds=70, episodes=128, teacher_rounds=0, learning_rate=1.5e-3),
+    ),
+    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
+}
+"""By the name of the family."""
+
+
+def recipe(name: str) -> TrainingConfig:
+    """The recipe of a family, or the default one."""
+    return RECIPES.get(name, TrainingConfig())

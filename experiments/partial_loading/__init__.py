@@ -1,0 +1,1 @@
+"""The figures of PartialLoading (arXiv 2503.22982)."""

@@ -1,0 +1,201 @@
+"""Algorithms side by side, with learning curves: ``python -m experiments.partial_loading.agents.comparison``.
+
+    python -m experiments.partial_loading.agents.comparison                                   # all, three seeds
+    python -m experiments.partial_loading.agents.comparison --only imitation --seeds 0 1 2 3 4
+    tensorboard --logdir runs/comparison
+
+Each run plays about as many states and is evaluated, by arg-max and with masks, on the same validation episodes.
+Finished runs are kept, so that the command goes on after a kill. Writes curves.png, curves.md, TensorBoard logs and a
+JSON file a run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from matplotlib.figure import Figure
+from torch.utils.tensorboard.writer import SummaryWriter
+
+import agents
+import baselines
+from agents.partial_loading.decoding import play_greedily
+from experiments.partial_loading.agents.masked_dqn import DQNConfig, train_dqn
+from pl_env.command_line import exit_code
+from pl_env.files import write_atomically
+from pl_env.partial_loading.rendering import save_figure
+from pl_env.ranges import require_integer, require_one_of
+from pl_env.seeds import VALIDATION_STREAM
+
+STATES = 180_000
+"""States that each algorithm learns from, within a few thousand."""
+
+FROM_SCRATCH = agents.FineTuningConfig(
+    rounds=88, n_envs=32, rollout_steps=64, epochs=3, minibatch_size=256, learning_rate=1e-3, averaging=1.0
+)
+NO_IMITATION = agents.ImitationConfig(rounds=0)
+
+ALGORITHMS: dict[str, agents.TrainingConfig | DQNConfig] = {
+    "imitation": agents.TrainingConfig(imitation=agents.ImitationConfig(rounds=35)),
+    "imitation, then MaskablePPO": agents.TrainingConfig(
+        imitation=agents.ImitationConfig(rounds=25), fine_tuning=agents.FineTuningConfig(rounds=12)
+    ),
+    "MaskablePPO": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=FROM_SCRATCH),
+    "PPO without masks": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=replace(FROM_SCRATCH, masks=False)),
+    "masked DQN": DQNConfig(states=STATES),
+}
+"""The arguments of each."""
+
+EVALUATIONS = 20
+"""Points of a learning curve."""
+
+Curve = list[dict[str, float]]
+"""Points with ``states``, ``seconds`` of training and of the evaluations before, and ``share`` of the optimum."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Compare algorithms.
+
+    Attributes:
+        scenario: What to train on, a preset with clustered sharing, one library, and channels that stay.
+        only: Algorithms to run; all unless given. What was run before is drawn too.
+        seeds: Seeds of the trainings.
+        episodes: Validation episodes of an evaluation.
+        out: Output folder.
+    """
+
+    scenario: str = "bls"
+    only: tuple[str, ...] = tuple(ALGORITHMS)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 500
+    out: Path = Path("runs/comparison")
+
+    def __post_init__(self) -> None:
+        for name in self.only:
+            require_one_of("only", name, ALGORITHMS)
+        require_one_of("scenario", self.scenario, ("bls", "tiny"))
+        require_integer("episodes", self.episodes, 2)
+
+
+class Judge:
+    """Evaluates an agent every so many states and notes what it finds."""
+
+    def __init__(self, family: agents.Family, episodes: int, every: float) -> None:
+        self._instances = family.sample(np.random.default_rng((VALIDATION_STREAM, 0)), episodes)
+        optimum = [baselines.solve(instance, "optimal-dp").served_ratio for instance in self._instances]
+        self._optimum = float(np.mean(optimum))
+        self._every, self._next, self._start = every, 0.0, time.perf_counter()
+        self.points: Curve = []
+
+    def __call__(self, agent: agents.Agent, states: float, last: bool = False) -> None:
+        """Evaluate where it is time to, or at the last."""
+        known = bool(self.points) and self.points[-1]["states"] == states
+        if known or (states < self._next and not last):
+            return
+        self._next = states + self._every
+        seconds = time.perf_counter() - self._start
+        share = float(play_greedily(agent, self._instances).mean()) / self._optimum
+        self.points.append({"states": states, "seconds": seconds, "share": share})
+
+
+def run(name: str, seed: int, arguments: Arguments) -> None:
+    """One training, unless its learning curve is there."""
+    config = replace(ALGORITHMS[name], seed=seed)
+    what = {
+        "scenario": arguments.scenario,
+        "episodes": arguments.episodes,
+        "config": json.loads(json.dumps(asdict(config))),
+    }
+    file = arguments.out / f"{name}-{seed}.json".replace(" ", "-").replace(",", "")
+    if file.exists() and json.loads(file.read_text())["of"] == what:
+        return
+    family = agents.Family.named(arguments.scenario)
+    states = config.states if isinstance(config, DQNConfig) else STATES
+    judge = Judge(family, arguments.episodes, states / EVALUATIONS)
+    if isinstance(config, DQNConfig):
+        judge(train_dqn(family, config, judge), config.states, last=True)
+    else:
+        folder = arguments.out / "trainings" / file.stem
+        shutil.rmtree(folder, ignore_errors=True)  # half of a curve is no curve
+        result = agents.train(family, config, folder, watch=judge)
+        judge(result.agent, result.curve[-1]["states"], last=True)
+    saved = {"name": name, "seed": seed, "of": what, "curve": judge.points}
+    write_atomically(file, (json.dumps(saved, indent=2) + "\n").encode())
+    log(judge.points, arguments.out / "tensorboard" / file.stem)
+
+
+def log(curve: Curve, folder: Path) -> None:
+    """Write a curve for TensorBoard."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        for point in curve:
+            writer.add_scalar("share of the optimum", point["share"], int(point["states"]))
+
+
+def finished(out: Path) -> dict[str, list[Curve]]:
+    """The curves that are there, by algorithm."""
+    saved = [json.loads(file.read_text()) for file in sorted(out.glob("*.json"))]
+    of = {name: [each["curve"] for each in saved if each["name"] == name] for name in ALGORITHMS}
+    return {name: curves for name, curves in of.items() if curves}
+
+
+def draw(curves: dict[str, list[Curve]]) -> Figure:
+    """Mean over seeds, with the range of all seeds."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    colours = ("#4477aa", "#66ccee", "#228833", "#ee6677", "#aa3377")
+    for colour, (name, runs) in zip(colours, curves.items(), strict=False):
+        states = [[point["states"] for point in points] for points in runs]
+        grid = np.linspace(max(each[0] for each in states), min(each[-1] for each in states), 200)
+        along = [
+            np.interp(grid, each, [100 * point["share"] for point in points])
+            for each, points in zip(states, runs, strict=True)
+        ]
+        axes.plot(grid / 1000, np.mean(along, axis=0), color=colour, label=name)
+        axes.fill_between(grid / 1000, np.min(along, 0), np.max(along, 0), color=colour, alpha=0.2, linewidth=0)
+    axes.set_ylim(70, 100.5)
+    axes.grid(alpha=0.3)
+    axes.set_xlabel("states learnt from, thousands")
+    axes.set_ylabel("% of the optimum, validation episodes, arg-max")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def table(curves: dict[str, list[Curve]]) -> str:
+    """The last points, as Markdown."""
+    lines = [
+        "| algorithm | seeds | of the optimum, mean | lowest … highest seed | states | minutes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, runs in curves.items():
+        shares = np.array([100 * points[-1]["share"] for points in runs])
+        minutes, states = (np.mean([points[-1][what] for points in runs]) for what in ("seconds", "states"))
+        lines.append(
+            f"| {name} | {len(runs)} | {shares.mean():.2f} % | {shares.min():.2f} … {shares.max():.2f} "
+            f"| {states:,.0f} | {minutes / 60:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Arguments) -> None:
+    """Run what is not there yet; draw what is."""
+    torch.set_num_threads(1)
+    for name in arguments.only:
+        for seed in arguments.seeds:
+            run(name, seed, arguments)
+            curves = finished(arguments.out)
+            save_figure(draw(curves), arguments.out / "curves.png")
+            write_atomically(arguments.out / "curves.md", table(curves).encode())
+    print(table(finished(arguments.out)))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: main(tyro.cli(Arguments))))

@@ -1,0 +1,63 @@
+"""Computes everything that a report needs, figure by figure and variant by variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.engine import run
+from experiments.partial_loading.figures import Figure, Panel
+from experiments.partial_loading.report import Findings
+from experiments.partial_loading.targets import Results
+from experiments.partial_loading.variants import UNCHANGED, VARIANTS
+from experiments.points import Point, Result
+
+_SENSITIVITY_SHARE = 5
+"""The sensitivity study takes one of so many realisations."""
+
+_PLAIN_PYTHON_SHARE, _PLAIN_PYTHON_MOST = 8, 20
+"""Run times without the compiler take one of so many realisations, and at most so many."""
+
+
+def compute(
+    figures: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str
+) -> Findings:
+    """Compute figures, run times and the sensitivity study; what the cache folder holds is not computed again."""
+    panels = [panel for figure in figures for panel in figure.panels if not figure.timed]
+    timed = [panel for figure in figures for panel in figure.panels if figure.timed]
+
+    def results_of(points: Mapping[str, Sequence[Point]], title: str, processes: int) -> dict[str, list[Result]]:
+        flat = [point for group in points.values() for point in group]
+        computed = iter(run(flat, cache, workers=processes, progress=True, title=title))
+        return {name: [next(computed) for _ in group] for name, group in points.items()}
+
+    results = results_of(_points(panels, realisations, seed), "figures", workers)
+    # Run times one point at a time, so that they do not slow each other down.
+    results |= results_of(_points(timed, realisations, seed), "run times", 1)
+    n_plain = min(_PLAIN_PYTHON_MOST, max(1, realisations // _PLAIN_PYTHON_SHARE))
+    plain = {
+        name: [replace(point, compiled=False) for point in points]
+        for name, points in _points(timed, n_plain, seed).items()
+    }
+    uncompiled = results_of(plain, "plain Python", 1)
+    fewer = max(1, realisations // _SENSITIVITY_SHARE)
+    varied = {
+        (variant.label, panel.name): panel.points(fewer, seed, variant.overrides)
+        for variant in VARIANTS
+        for panel in (*panels, *timed)
+        if panel.preset in variant.presets and panel.in_sensitivity_study
+    }
+    changed = results_of({"\n".join(key): points for key, points in varied.items()}, "sensitivity", workers)
+    unchanged: dict[str, list[Result]] = {
+        name: [result.first(fewer) for result in kept] for name, kept in results.items()
+    }
+    sensitivity: dict[str, Results] = {UNCHANGED: unchanged}
+    for variant in VARIANTS:
+        own = {panel: changed[f"{label}\n{panel}"] for label, panel in varied if label == variant.label}
+        sensitivity[variant.label] = unchanged | own
+    return Findings(figures, results, uncompiled, sensitivity, realisations, fewer, seed, command)
+
+
+def _points(panels: Sequence[Panel], realisations: int, seed: int) -> dict[str, list[Point]]:
+    return {panel.name: panel.points(realisations, seed) for panel in panels}

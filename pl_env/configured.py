@@ -1,0 +1,63 @@
+"""What the scenarios of all systems share: presets by name, fields replaced, ranges checked, JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from typing import Any, ClassVar, Self
+
+from pl_env.errors import UnknownName
+from pl_env.ranges import require
+
+
+class Configured:
+    """A mixin for frozen dataclasses of constants; their ``__post_init__`` checks the ranges.
+
+    Attributes:
+        PRESETS: The named ones: from each name to a function that gives the fields that differ from the defaults.
+    """
+
+    PRESETS: ClassVar[Mapping[str, Callable[[], dict[str, Any]]]]
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """A named scenario, with fields overridden.
+
+        Raises:
+            UnknownName: There is no such preset or field.
+            InvalidValue: A field is out of range.
+        """
+        if not isinstance(name, str) or name not in cls.PRESETS:
+            raise UnknownName("preset", name, cls.PRESETS)
+        return cls().override(**(cls.PRESETS[name]() | overrides))
+
+    @classmethod
+    def presets(cls) -> tuple[str, ...]:
+        """Names of the presets."""
+        return tuple(cls.PRESETS)
+
+    def override(self, **overrides: Any) -> Self:
+        """This scenario with fields replaced.
+
+        Raises:
+            UnknownName: There is no such field.
+            InvalidValue: A field is out of range.
+        """
+        known = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        for name in overrides:
+            if name not in known:
+                raise UnknownName("scenario field", name, known)
+        return replace(self, **overrides)  # type: ignore[type-var]
+
+    @classmethod
+    def of(cls, scenario: str | Self, **overrides: Any) -> Self:
+        """A preset's name or a scenario, with fields overridden; what an environment's arguments say.
+
+        Raises:
+            UnknownName: There is no such preset or field.
+            InvalidValue: It is something else, or a field is out of range.
+        """
+        if isinstance(scenario, str):
+            return cls.preset(scenario, **overrides)
+        require(isinstance(scenario, cls), "scenario", scenario, "the name of a preset or a Scenario")
+        return scenario.override(**overrides)

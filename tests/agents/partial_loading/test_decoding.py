@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import agents
+import pl_env
+from agents.partial_loading.decoding import play_greedily
+
+
+def test_the_best_of_many_is_at_least_arg_max_and_never_above_the_optimum(agent):
+    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    policies = {"agent": agent, "best": agents.BestOf(agent, 6), "again": agents.BestOf(agent, 6)}
+    result = agents.evaluate(policies, scenario, episodes=4)
+    assert (result["best"].served_ratio >= result["agent"].served_ratio).all()
+    assert (result["best"].served_ratio <= result["best"].optimum).all()
+    assert result["best"].mean > result["agent"].mean
+    assert result["best"].served_ratio.tolist() == result["again"].served_ratio.tolist()
+
+
+def test_one_sample_is_arg_max(agent):
+    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    result = agents.evaluate({"agent": agent, "one": agents.BestOf(agent, 1)}, scenario, episodes=3)
+    assert result["agent"].served_ratio.tolist() == result["one"].served_ratio.tolist()
+
+
+def test_it_plans_anew_where_somebody_else_has_acted(agent):
+    env = pl_env.PartialLoadingEnv("bls", n_users=20)
+    observation, info = env.reset(seed=0)
+    policy = agents.BestOf(agent, 3)
+    terminated = False
+    while not terminated:
+        action = policy.act(observation, info, env)
+        assert info["action_mask"][action]
+        if env.n_batches == 1:
+            action = np.flatnonzero(info["action_mask"])[-1]
+        observation, _, terminated, _, info = env.step(np.int64(action))
+    pl_env.check(env.schedule, env.instance)
+
+
+@pytest.mark.parametrize("preset", ["bls", "fading"])
+def test_playing_side_by_side_is_playing_one_by_one(agent, preset):
+    scenario = pl_env.Scenario.preset(preset, n_users=20)
+    instances = agents.Family(scenario).sample(np.random.default_rng(1), 4)
+    together = play_greedily(agent, instances)
+    assert together.shape == (4,)
+    if preset == "bls":
+        env = pl_env.PartialLoadingEnv(scenario)
+        for instance, ratio in zip(instances, together, strict=True):
+            observation, info = env.reset(options={"instance": instance})
+            while env.any_legal:
+                observation, _, _, _, info = env.step(np.int64(agent.act(observation, info, env)))
+            assert info["served"] / 20 == ratio
+
+
+def test_what_it_refuses(agent):
+    with pytest.raises(pl_env.UnsupportedInstance, match="channels that stay for the episode"):
+        agents.evaluate({"best": agents.BestOf(agent, 2)}, "fading", episodes=1)
+    with pytest.raises(pl_env.InvalidValue, match="samples is 0"):
+        agents.BestOf(agent, 0)
+    with pytest.raises(pl_env.InvalidValue, match="temperature is 0"):
+        agents.BestOf(agent, temperature=0)
+
+
+def test_another_batch_cap_is_refused(agent):
+    env = pl_env.PartialLoadingEnv("bls", max_batch_size=4)
+    observation, info = env.reset(seed=0)
+    for policy in (agent, agents.BestOf(agent, 4)):
+        with pytest.raises(pl_env.InvalidValue, match="max_batch_size of the environment is 4; it must be 8"):
+            policy.act(observation, info, env)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+import agents
+import pl_env
+from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
+
+torch.set_num_threads(1)  # tiny networks; two threads would mostly wait for each other
+
+
+@pytest.fixture
+def tiny() -> pl_env.Scenario:
+    return pl_env.Scenario.preset("tiny", n_users=8)
+
+
+@pytest.fixture
+def quick_config() -> agents.TrainingConfig:
+    """Two rounds of each stage, of a small network."""
+    return agents.TrainingConfig(
+        width=8,
+        layers=1,
+        heads=2,
+        imitation=agents.ImitationConfig(rounds=2, episodes=4, teacher_rounds=1, minibatch_size=16),
+        fine_tuning=agents.FineTuningConfig(rounds=2, n_envs=2, rollout_steps=8, minibatch_size=8, epochs=2),
+    )
+
+
+@pytest.fixture
+def agent() -> agents.Agent:
+    torch.manual_seed(0)
+    return agents.Agent(SchedulingNetwork(NetworkConfig(batch_cap=8, width=16)), {"note": "untrained"})
