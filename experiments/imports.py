@@ -115,11 +115,8 @@ def mermaid(rooms: Graph) -> str:
     lines = ["```mermaid", "flowchart BT"]
     for floor in FLOORS:
         lines.append(f"  subgraph {floor}_floor[{floor}]")
-        lines += [
-            f"    {_node(room)}[{room.partition('.')[2] or 'shared'}]"
-            for room in rooms
-            if room.partition(".")[0] == floor
-        ]
+        here = [room for room in rooms if room.partition(".")[0] == floor]
+        lines += [f"    {_node(room)}[{room.partition('.')[2] or 'shared'}]" for room in here]
         lines.append("  end")
     lines.append(f"  {TOP}[{TOP}.py]")
     lines += [f"  {_node(room)} --> {_node(other)}" for room in rooms for other in sorted(rooms[room])]

@@ -1,7 +1,7 @@
 """What every system must do, held against every row of `pl_env.systems.SYSTEMS`.
 
-A system brings ``tests/contract/<system>.py``, what a test must know of it: ``tiny()``, an instance of preset "tiny" and
-its optimum, worked by hand; ``instances(rng)``, tiny ones of every kind; ``brute_force(instance)``, the best objective,
-by code that shares nothing with the library; ``EXACT``, its exact solvers; and ``environment(instance)``, which replays
-it.
+A system brings ``tests/contract/<system>.py``, what a test must know of it: ``tiny()``, an instance of preset "tiny"
+and its optimum, worked by hand; ``instances(rng)``, tiny ones of every kind; ``brute_force(instance)``, the best
+objective, by code that shares nothing with the library; ``EXACT``, its exact solvers; and ``environment(instance)``,
+which replays it.
 """

@@ -1,4 +1,4 @@
-"""One episode of a system's preset "tiny" as text, kept in ``golden/``: ``python -m tests.contract.golden`` writes it."""
+"""One episode of a system's preset "tiny" as text, in ``golden/``: ``python -m tests.contract.golden`` writes it."""
 
 from __future__ import annotations
 

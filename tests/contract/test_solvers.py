@@ -49,7 +49,7 @@ def test_the_tiny_instance_that_was_solved_by_hand(case, system):
 
 
 def test_plans_of_all_solvers(instances, case, system):
-    """Checked again by the judge; exact solvers reach the brute force's optimum, nobody passes it, no bound is below."""
+    """Checked again by the judge; exact solvers reach the optimum of brute force, nobody passes it, no bound does."""
     check, counts = face(system).check, dict.fromkeys(baselines.solvers(system), 0)
     for instance in instances:
         best = case.brute_force(instance)
