@@ -134,9 +134,8 @@ def test_scenarios(system):
     assert "tiny" in kind.presets()
     for name in kind.presets():
         scenario = kind.preset(name)
-        assert kind.from_dict(
-            scenario.to_dict(), **({"library": scenario.library} if hasattr(scenario, "library") else {})
-        )
+        library = {"library": scenario.library} if hasattr(scenario, "library") else {}
+        assert kind.from_dict(scenario.to_dict(), **library) == scenario
         first, second = (scenario.sample(np.random.default_rng(0)) for _ in range(2))
         assert first.content_hash() == second.content_hash()
         assert isinstance(first, face(system).Instance)
