@@ -13,6 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pl_env.files import write_atomically
 
 
+def number(value: float, form: str) -> str:
+    """A number in a format as in Python's f-strings."""
+    return format(+value, form)  # the sign lets a missing value of a template say its name
+
+
 def interval(value: float, half_width: float) -> str:
     """A number with half the width of its interval; alone, with three digits or whole, where that is NaN."""
     if math.isnan(half_width):
@@ -68,5 +73,5 @@ def render(template: Path, values: Mapping[str, object]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": format, "interval": interval, "bold": bold}
+    environment.filters |= {"number": number, "interval": interval, "bold": bold}
     return environment.get_template(template.name).render(values)

@@ -61,14 +61,14 @@ class Row(NamedTuple):
 
 def explanations(study: Study, compared: Sequence[Comparison]) -> list[Explanation]:
     """For each large difference, the variants that bring our number near to the published one."""
-    overall = {label: _mean_distance(comparisons) for label, comparisons in study.items()}
     found = []
     for n, difference in enumerate(compared):
         if difference.is_far:
             changed = [(label, comparisons[n]) for label, comparisons in study.items() if label != UNCHANGED]
             nearest = sorted((abs(one.difference), label, one.ours) for label, one in changed)
-            fitting = sorted((overall[label], label, ours) for distance, label, ours in nearest if distance <= CLOSE)
-            fits = [Fit(label, ours) for _, label, ours in fitting[:_MOST_FITTING]]
+            close = [(label, ours) for distance, label, ours in nearest if distance <= CLOSE]
+            close.sort(key=lambda change: (_mean_distance(study[change[0]]), change))
+            fits = [Fit(*change) for change in close[:_MOST_FITTING]]
             found.append(Explanation(difference, fits, Fit(*nearest[0][1:])))
     return found
 
