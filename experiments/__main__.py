@@ -49,7 +49,7 @@ def reproduce(
     Args:
         systems: Systems; all unless given.
         figures: Names of figures, of the first system unless one is named; all unless given.
-        quick: A few realisations a point in place of the paper's 1,000: about a minute.
+        quick: A few realisations a point in place of as many as in the paper: about a minute.
         realisations: Channel realisations a point.
         seed: Seed of the instances.
         workers: Processes; 0 for one per core.
