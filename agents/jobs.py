@@ -1,4 +1,4 @@
-"""What ``train.py`` can be told to do, by name; each system's room says it for itself."""
+"""What ``train.py`` can be told to do, by name; each system's room has its ``JOBS``."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ class Job(Protocol):
 
 
 def jobs() -> dict[str, Job]:
-    """All jobs by name: "bls" of the first system, "slide/hard" of another one, whose first job is also "slide"."""
+    """All jobs by name: "bls" of the first system, "slide/hard" of another, whose first job is "slide" too."""
     named: dict[str, Job] = {}
     for system in SYSTEMS:
         if find_spec(f"agents.{system}") is None:
             continue  # nothing learns there yet
-        of_system: dict[str, Job] = import_module(f"agents.{system}").jobs()
+        of_system: dict[str, Job] = import_module(f"agents.{system}").JOBS
         if system == FIRST:
             named |= of_system
         else:

@@ -1,11 +1,11 @@
-"""Learning to schedule PartialLoading. A system's room has ``Agent`` for `agents.load` and ``jobs`` for train.py."""
+"""Learning to schedule PartialLoading. A system's room has ``Agent`` for `agents.load` and ``JOBS`` for train.py."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_LAZY = {"Agent": "agents.partial_loading.agent", "jobs": "agents.partial_loading.jobs"}
+_LAZY = {"Agent": "agents.partial_loading.agent", "JOBS": "agents.partial_loading.jobs"}
 
 
 def __getattr__(name: str) -> Any:

@@ -38,7 +38,7 @@ class FineTuningConfig:
         clip_range: PPO's clipping.
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value's loss.
-        averaging: Each round's share in the running average of weights, which is what is evaluated.
+        averaging: Each round's share in the moving average of weights, which is what is evaluated.
         masks: Whether the policy knows which actions are legal. Without them it is stable-baselines3's PPO, for
             comparison; an illegal action ends the episode.
 

@@ -52,7 +52,7 @@ class ImitationConfig:
         epochs: Passes over a round's states.
         minibatch_size: States in a minibatch.
         learning_rate: AdamW's at its highest; it falls linearly to 0.
-        averaging: Each update's share in the running average of weights, which is what is evaluated.
+        averaging: Each update's share in the moving average of weights, which is what is evaluated.
         best_weight: Weight of -log(probability of the best actions). Where values are drawn, 0: which action is best
             is noise there, while the noise of the expected loss averages out.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.

@@ -127,7 +127,5 @@ class Job:
         return {"scenario": self.evaluated_on.to_dict(), "training": asdict(self.training)}
 
 
-def jobs() -> dict[str, Job]:
-    """A job for each family that has a name, with the recipe of the agent that comes with the package."""
-    names = (*Scenario.presets(), ANY_LIBRARY)
-    return {name: Job(name, _fields_of(Family.named(name)), recipe(name)) for name in names}
+JOBS = {name: Job(name, _fields_of(Family.named(name)), recipe(name)) for name in (*Scenario.presets(), ANY_LIBRARY)}
+"""By name, a job for each family that has one, with the recipe of the agent that comes with the package."""
