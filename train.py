@@ -43,14 +43,14 @@ class Arguments:
 
     Attributes:
         job: What to train on, and how.
-        out: Output folder; runs/ and the name unless given.
+        out: Output folder.
         resume: Continue the run in the output folder.
         episodes: Episodes of the evaluation.
         sampled_episodes: Episodes of the second table; sampling takes a hundred times as long.
     """
 
     job: Annotated[Any, tyro.conf.arg(name="")]
-    out: Path | None = None
+    out: Path
     resume: bool = False
     episodes: int = 500
     sampled_episodes: int = 25
@@ -74,9 +74,10 @@ def _covers(name: str, instance: Any) -> bool:
     return True
 
 
-def report(arguments: Arguments, out: Path, result: agents.TrainingResult[Any]) -> None:
+def report(arguments: Arguments, result: agents.TrainingResult[Any]) -> None:
     """Evaluate, write results.json and the plots, and print the tables."""
     job: Job = arguments.job
+    out = arguments.out
     scenario, agent = job.evaluated_on, result.agent
 
     def evaluate(policies: dict[str, baselines.Policy | str], episodes: int) -> agents.Evaluation:
@@ -111,9 +112,7 @@ def report(arguments: Arguments, out: Path, result: agents.TrainingResult[Any]) 
 
 def main(arguments: Arguments) -> None:
     """Train, evaluate, report."""
-    out = arguments.out or Path("runs") / arguments.job.name
-    result = arguments.job.train(out, resume=arguments.resume)
-    report(arguments, out, result)
+    report(arguments, arguments.job.train(arguments.out, resume=arguments.resume))
 
 
 def parse(command_line: list[str]) -> Arguments:
@@ -127,13 +126,14 @@ def parse(command_line: list[str]) -> Arguments:
         now = "python train.py NAME --scenario.FIELD VALUE, such as python train.py bls --scenario.n-users 60"
         raise InvalidValue(f"--scenario NAME and --override FIELD=VALUE are spelt otherwise now: {now}")
     known = jobs()
-    name = command_line[0] if command_line else "--resume"
-    if not name.startswith("-") and name not in known:
-        raise UnknownName("preset", name, known)
-    if not command_line or (name.startswith("-") and name not in ("-h", "--help")):
-        command_line = [next(iter(known)), *command_line]
-    offered = {name: (job.description, Arguments(job)) for name, job in known.items()}
-    what = f"Train an agent, evaluate it against the planners, and report. Without a name it is {next(iter(known))}."
+    default = next(iter(known))
+    first = command_line[0] if command_line else ""
+    if first not in (*known, "-h", "--help"):
+        if first and not first.startswith("-"):
+            raise UnknownName("preset", first, known)
+        command_line = [default, *command_line]
+    offered = {name: (job.description, Arguments(job, Path("runs") / name)) for name, job in known.items()}
+    what = f"Train an agent, evaluate it against the planners, and report. Without a name it is {default}."
     arguments: Arguments = tyro.extras.overridable_config_cli(
         offered, args=command_line, prog="train.py", description=f"{what} train.py NAME --help lists its arguments."
     )

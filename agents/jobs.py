@@ -19,11 +19,6 @@ class Job(Protocol):
     """An agent to train and to evaluate: a frozen dataclass, whose fields are arguments of the command line."""
 
     @property
-    def name(self) -> str:
-        """Its name in its system, such as that of a preset."""
-        ...
-
-    @property
     def description(self) -> str:
         """One line."""
         ...

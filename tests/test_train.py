@@ -96,10 +96,19 @@ def test_train_script_says_which_stages_argument_is_wrong(capsys):
     assert "epochs is 0; it must be an integer of at least 1" in " ".join(words)
 
 
+@pytest.mark.parametrize("words", ["--scenario.users 3", "bls --scenario.n-users 1 2 3", "--out x any-library"])
+def test_what_the_command_line_cannot_read_is_refused(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train_script.parse(words.split())
+    assert stopped.value.code == 2
+    assert words.split()[-1] in capsys.readouterr().err
+
+
 def test_the_name_sets_the_default_training():
     for name, config in RECIPES.items():
         assert train_script.parse([name]).job.training == config
     assert train_script.parse([]).job.name == train_script.parse(["--resume"]).job.name == "bls"
+    assert train_script.parse([]).out == Path("runs/bls")
     for name in (*pl_env.Scenario.presets(), agents.ANY_LIBRARY):
         assert train_script.parse([name]).job.family == agents.Family.named(name)
 
@@ -170,7 +179,8 @@ def test_another_systems_jobs_go_by_the_systems_name(monkeypatch):
     monkeypatch.setitem(SYSTEMS, "toy", {})
     monkeypatch.setitem(SYSTEMS, "toy_without_agents", {})
     assert train_script.parse(["toy"]).job == train_script.parse(["toy/easy"]).job == Job("easy")
-    assert train_script.parse(["toy/hard", "--speed", "2"]).job == Job("hard", speed=2.0)
+    arguments = train_script.parse(["toy/hard", "--speed", "2"])
+    assert (arguments.job, arguments.out) == (Job("hard", speed=2.0), Path("runs/toy/hard"))
     assert train_script.parse([]).job.name == "bls"
 
 
