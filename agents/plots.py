@@ -47,6 +47,6 @@ def draw_served_ratios(evaluation: Evaluation) -> Figure:
     axes.barh(ranking, means, xerr=errors, color=colours, capsize=3)
     for place, mean in enumerate(means):
         axes.text(0.005, place, f"{mean:.3f}", va="center", color="white", fontsize=9)
-    episodes = len(evaluation[ranking[0]].served_ratio)
+    episodes = len(evaluation[ranking[0]].objective)
     axes.set_xlabel(f"served user ratio, mean of {episodes} episodes with 95 % interval")
     return figure
