@@ -24,8 +24,9 @@ from rich.table import Table
 import pl_env
 from baselines.optima import Optimum, optimum_of
 from baselines.parallel import map_tasks
-from baselines.playing import Trials, play, player_of, require_covered, solvers_of
+from baselines.playing import play, player_of, require_covered, solvers_of
 from baselines.statistics import bootstrap_interval, interquartile_mean, relative_gap
+from baselines.trials import Trials
 from pl_env.errors import UnknownName, UnsupportedInstance
 from pl_env.files import write_atomically
 from pl_env.protocols import BenchmarkSet, Instance, Plan, Scenario
@@ -265,14 +266,14 @@ def _optima(
 
 def _quick_optimum(trials: Trials) -> str | None:
     """The default solver of the trials' system, if it proves optima of such instances."""
-    name, default = next(iter(solvers_of(trials).items()))
-    if default.guarantee != "optimal" or trials.episode(0).instance.redraws:
+    default = next(iter(solvers_of(trials).values()), None)
+    if default is None or default.guarantee != "optimal" or trials.episode(0).instance.redraws:
         return None
     try:
-        require_covered(trials, name, {})
+        require_covered(trials, default.name, {})
     except UnsupportedInstance:
         return None
-    return name
+    return default.name
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.playing import SolvesAhead, Trials, play
+from baselines.playing import SolvesAhead, play
 from baselines.statistics import bootstrap_interval
+from baselines.trials import Trials
 from pl_env.errors import FileFormatError
 from pl_env.files import load_arrays, save_arrays
-from pl_env.protocols import Scenario
 from pl_env.sources import stamp
 from pl_env.systems import FIRST, system_of
 
@@ -66,14 +66,14 @@ class Point:
     """What is computed in one go and kept in one file.
 
     Attributes:
-        scenario: The scenario.
+        scenario: The scenario, of any system.
         curves: The curves.
         realisations: Number of instances.
         seed: Seed of the instances.
         compiled: False runs the planners' kernels as plain Python, to compare run times with an uncompiled program's.
     """
 
-    scenario: Scenario
+    scenario: Any
     curves: tuple[Curve, ...]
     realisations: int
     seed: int = 0

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import baselines
-from baselines.playing import SolvesAhead, Trials, play, require_covered
+from baselines.playing import SolvesAhead, play, require_covered
 from baselines.statistics import relative_gap
+from baselines.trials import Trials
 from pl_env.errors import UnsupportedInstance
 from pl_env.files import write_atomically
 from pl_env.protocols import BenchmarkSet

@@ -43,17 +43,22 @@ class Scenario(Protocol):
 
 
 class BenchmarkSet(Protocol):
-    """Instances drawn from one scenario, each with the best plan known (N instances).
+    """Instances drawn from one scenario, each with the best plan known (N instances)."""
 
-    Attributes:
-        name: Its name.
-        scenario: An environment of it can play the instances.
-        instances: The N instances.
-    """
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
 
-    name: str
-    scenario: Any
-    instances: tuple[Any, ...]
+    @property
+    def scenario(self) -> Any:
+        """What the instances were drawn from; an environment of it can play them."""
+        ...
+
+    @property
+    def instances(self) -> tuple[Any, ...]:
+        """The N instances."""
+        ...
 
     @property
     def objective(self) -> NDArray[np.float64]:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 import agents
 import pl_env
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
+from pl_env.systems import SYSTEMS
 
 torch.set_num_threads(1)  # tiny networks; two threads would mostly wait for each other
 
@@ -31,3 +36,16 @@ def quick_config() -> agents.TrainingConfig:
 def agent() -> agents.Agent:
     torch.manual_seed(0)
     return agents.Agent(SchedulingNetwork(NetworkConfig(batch_cap=8, width=16)), {"note": "untrained"})
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The face of a second system, in the table for the time of a test."""
+    path = Path(__file__).with_name("toy_system.py")
+    spec = importlib.util.spec_from_file_location("pl_env.toy", path)
+    face = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "pl_env.toy", face)
+    row = {"environments": {}, "entry_point": "pl_env.toy:Env", "vector_entry_point": None}
+    monkeypatch.setitem(SYSTEMS, "toy", row)
+    spec.loader.exec_module(face)
+    return face
