@@ -1,4 +1,4 @@
-"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, and ``execute``."""
+"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, ``evaluate``, ``execute``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from baselines.evaluate_command import evaluate
 from baselines.partial_loading.execute_command import execute
 from baselines.registry import solve, solvers
 from pl_env.command_line import exit_code
@@ -73,6 +74,7 @@ def compare(
         print(f"written: {out}")
 
 
+app.command(evaluate)
 app.command(execute)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from agents.partial_loading.agent import Agent
 from agents.partial_loading.observing import loading_of, present_scores
 from baselines.partial_loading.episodes import Episodes
+from baselines.policies import Replanning
 from pl_env.errors import UnsupportedInstance
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.partial_loading.instance import Instance
@@ -40,7 +40,7 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     return np.asarray(episodes.states.served / episodes.states.n_users)
 
 
-class BestOf:
+class BestOf(Replanning):
     """A policy that samples schedules from an agent, arg-max being the first of them, and follows the best one."""
 
     def __init__(self, agent: Agent, samples: int = 64, *, temperature: float = 1.0, seed: int = 0) -> None:
@@ -59,9 +59,6 @@ class BestOf:
         require_real("temperature", temperature, 0, above=True)
         require_integer("seed", seed, 0)
         self.agent, self.samples, self.temperature, self.seed = agent, samples, temperature, seed
-        self._episode: Instance | None = None
-        self._actions: list[int] = []
-        self._expected: list[int] = []
 
     def plan(self, instance: Instance) -> list[int]:
         """Actions of the best of the sampled schedules for what an instance holds.
@@ -83,20 +80,14 @@ class BestOf:
             taken.append(actions)
         return _actions_of_best(taken, episodes.states.served)
 
-    def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingEnv) -> int:
-        """The next action of the plan; plans anew when the episode is not where the plan left it.
+    def planned_actions(self, env: PartialLoadingEnv) -> list[int]:
+        """The plan for what is left of the environment's episode.
 
         Raises:
             InvalidValue: The environment has another batch cap.
         """
         self.agent.require_batch_cap(env)
-        taken = env.schedule.actions(env.scenario.max_batch_size)
-        if env.instance is not self._episode or taken != self._expected or not self._actions:
-            self._actions = self.plan(env.remaining())[::-1]
-            self._episode, self._expected = env.instance, taken
-        action = self._actions.pop()
-        self._expected = [*taken, action]
-        return action
+        return self.plan(env.remaining())
 
 
 def _actions_of_best(taken: list[NDArray[np.int64]], served: NDArray[np.int64]) -> list[int]:

@@ -432,6 +432,11 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         )
 
     @property
+    def plan(self) -> Schedule:
+        """The same as `schedule`, by the name that it has in every system."""
+        return self.schedule
+
+    @property
     def pending_users(self) -> NDArray[np.int64]:
         """Indices of the users not yet served, ascending, int64; user n of `remaining` is entry n."""
         pending = np.ones(self.n_users, dtype=np.bool_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,8 @@ class Schedule:
         elapsed: Seconds the solver took.
     """
 
+    SENSE: ClassVar[str] = "max"
+
     history: NDArray[np.int64]
     users: NDArray[np.int64]
     user_upload_ns: NDArray[np.int64]
@@ -80,6 +83,16 @@ class Schedule:
     def served_ratio(self) -> float:
         """Users served / K; 0 where there are no users."""
         return self.served / self.n_users if self.n_users else 0.0
+
+    @property
+    def objective(self) -> float:
+        """The served user ratio."""
+        return self.served_ratio
+
+    @property
+    def bound(self) -> float:
+        """No schedule serves a larger ratio of the users than this."""
+        return self.upper_bound / self.n_users if self.n_users else 0.0
 
     @property
     def finish_seconds(self) -> float:
@@ -118,12 +131,13 @@ class Schedule:
             finish_seconds=int(row[FINISH]) / NS_PER_SECOND,
         )
 
-    def actions(self, batch_cap: int) -> list[int]:
-        """The environment's actions that replay the schedule, for a batch cap b_cap of the scenario.
+    def actions(self, env: Any) -> list[int]:
+        """The actions that replay the schedule in an environment, wrapped or not.
 
         Raises:
-            InvalidValue: A batch is larger than the cap.
+            InvalidValue: A batch is larger than the batch cap b_cap of the environment's scenario.
         """
+        batch_cap = env.unwrapped.scenario.max_batch_size
         largest = int(self.history[:, SIZE].max(initial=0))
         require(largest <= batch_cap, "the schedule's largest batch", largest, f"at most the batch cap, {batch_cap}")
         return [int(model) * batch_cap + int(size) - 1 for model, size in self.history[:, [MODEL, SIZE]]]

@@ -41,16 +41,18 @@ def test_totals(schedule):
 
 def test_actions(schedule):
     """Action = model · b_cap + size - 1; a batch that is larger than the cap has none."""
-    assert schedule.actions(8) == [9, 0]
-    assert schedule.actions(2) == [3, 0]
+    caps = {cap: pl_env.PartialLoadingEnv("tiny", max_batch_size=cap) for cap in (8, 2, 1)}
+    assert schedule.actions(caps[8]) == [9, 0]
+    assert schedule.actions(pl_env.FlatObservation(caps[2])) == [3, 0]
     with pytest.raises(pl_env.InvalidValue, match="largest batch is 2; it must be at most the batch cap, 1"):
-        schedule.actions(1)
+        schedule.actions(caps[1])
 
 
 def test_an_empty_schedule():
     empty = baselines.solve(helpers.tiny_with_requests([]), "greedy")
     assert (len(empty), empty.served, empty.served_ratio, empty.finish_seconds) == (0, 0, 0.0, 0.0)
-    assert (empty.batches, empty.actions(8), empty.batch_start.tolist()) == ((), [], [0])
+    env = pl_env.PartialLoadingEnv("tiny")
+    assert (empty.batches, empty.actions(env), empty.batch_start.tolist()) == ((), [], [0])
 
 
 def test_shares_equalise_finish_times_and_sum_to_one():
