@@ -1,9 +1,21 @@
-"""Planners: from an `Instance` to a `Schedule`, and policies made of them."""
+"""Planners: from an instance to a plan, and policies made of them."""
 
 from __future__ import annotations
 
 from baselines.partial_loading.lookahead import Lookahead
+from baselines.partial_loading.solvers import upper_bound
 from baselines.policies import Planner, Policy, RandomPolicy
-from baselines.registry import Solver, solve, solvers, upper_bound
+from baselines.registry import register, solve, solvers
+from baselines.solver import Solver
 
-__all__ = ["Lookahead", "Planner", "Policy", "RandomPolicy", "Solver", "solve", "solvers", "upper_bound"]
+__all__ = [
+    "Lookahead",
+    "Planner",
+    "Policy",
+    "RandomPolicy",
+    "Solver",
+    "register",
+    "solve",
+    "solvers",
+    "upper_bound",
+]

@@ -53,11 +53,11 @@ class Planner:
 
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingEnv) -> int:
         """The next action of the plan; the observation and the info are not needed."""
-        taken = env.schedule.actions(env.scenario.max_batch_size)
+        taken = env.schedule.actions(env)
         redrawn = env.instance.fading == "batch"
         if env.instance is not self._episode or redrawn or taken != self._expected or not self._actions:
             schedule = solve(env.remaining(), self.solver, **self._options)
-            self._actions = schedule.actions(env.scenario.max_batch_size)[::-1]
+            self._actions = schedule.actions(env)[::-1]
             self._episode = env.instance
             self._expected = taken
         action = self._actions.pop() if self._actions else int(np.argmax(info["action_mask"]))

@@ -90,7 +90,7 @@ class BestOf:
             InvalidValue: The environment has another batch cap.
         """
         self.agent.require_batch_cap(env)
-        taken = env.schedule.actions(env.scenario.max_batch_size)
+        taken = env.schedule.actions(env)
         if env.instance is not self._episode or taken != self._expected or not self._actions:
             self._actions = self.plan(env.remaining())[::-1]
             self._episode, self._expected = env.instance, taken

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 import baselines
 import pl_env
-from baselines.partial_loading.runs import Plan, prepare, to_schedule
 from pl_env.errors import PlEnvError
 from pl_env.partial_loading.benchmark import BENCHMARK_STREAM, BenchmarkSet
 from pl_env.partial_loading.scenario import Scenario
@@ -120,7 +119,7 @@ def problems(benchmark: BenchmarkSet, *, solve_again: bool = True, progress: boo
         models, counts = benchmark.runs(n)
         bound = int(benchmark.upper_bound[n])
         try:
-            schedule = to_schedule(prepare(instance), Plan(models, counts, bound), "stored", 0.0)
+            schedule = pl_env.Schedule.from_runs(instance, models, counts, solver="stored", upper_bound=bound)
             pl_env.check(schedule, instance)
         except PlEnvError as error:
             yield f"{where}: the stored schedule is not feasible: {error}"

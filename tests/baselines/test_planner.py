@@ -45,7 +45,7 @@ def test_planning_again_pays_under_fading():
     for seed in range(15):
         replanned.append(play(baselines.Planner("optimal-dp"), env, seed=seed))
         _, info = env.reset(seed=seed)
-        for action in baselines.solve(env.instance, "optimal-dp").actions(env.scenario.max_batch_size):
+        for action in baselines.solve(env.instance, "optimal-dp").actions(env):
             if info["action_mask"][action] and env.any_legal:
                 *_, info = env.step(action)
         blind.append(env.schedule.served_ratio)
