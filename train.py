@@ -90,8 +90,8 @@ def parse_overrides(texts: tuple[str, ...]) -> dict[str, Any]:
 
 def planners_for(scenario: pl_env.Scenario) -> dict[str, str]:
     """The planners that cover a scenario, and the random policy, by name."""
-    clustered = scenario.sample(np.random.default_rng(0)).table.clusters is not None
-    names = [name for name in PLANNERS if clustered or name not in ("optimal-dp", "paper-dp")]
+    covering = baselines.solvers(scenario.sample(np.random.default_rng(0)))
+    names = [name for name in PLANNERS if name in covering]
     return {name: name for name in [*names, "random"]}
 
 

@@ -238,7 +238,7 @@ def _sample(scenario: Scenario, stream: int, seed: int, episode: int) -> Instanc
 
 
 def _optimum_is_quick(instance: Instance) -> bool:
-    return instance.fading == "episode" and instance.table.clusters is not None
+    return instance.fading == "episode" and "optimal-dp" in baselines.solvers(instance)
 
 
 def _play(

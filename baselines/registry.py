@@ -87,14 +87,14 @@ def solve(instance: Any, solver: str | None = None, **options: Any) -> Any:
     if reason is not None:
         raise UnsupportedInstance(reason)
     plan = entry.function(instance, **options)
-    if not _is_plan(type(plan), system):
-        raise InvalidValue(f"what {solver} returned is {plan!r}; it must be a plan of {system}")
+    if not _is_plan(plan.__class__, system):
+        raise InvalidValue(f"solver {solver!r} returned a value of type {type(plan).__name__}; it must be a plan")
     check(plan, instance)
     return plan
 
 
 @cache
-def _is_plan(kind: type, system: str) -> bool:
+def _is_plan(kind: Any, system: str) -> bool:
     """Whether a class is that of a system's plans."""
     room = f"{face(system).__name__}."
     return hasattr(kind, "SENSE") and any(base.__module__.startswith(room) for base in kind.__mro__)

@@ -52,7 +52,9 @@ class Curve:
     def solve(self, instance: pl_env.Instance) -> pl_env.Schedule:
         """The curve's schedule for an instance."""
         options = dict.fromkeys(self.options, True)
-        return baselines.solve(instance, self.solver, equal_bandwidth_channels=self.equal_bandwidth_channels, **options)
+        channels = self.equal_bandwidth_channels
+        schedule: pl_env.Schedule = baselines.solve(instance, self.solver, equal_bandwidth_channels=channels, **options)
+        return schedule
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the curve's numbers, as JSON types."""

@@ -94,11 +94,12 @@ class _SmallClusters:
     """
 
     def __init__(self, problem: Problem, clusters: list[Ints]) -> None:
-        self._table, self._clusters = problem.table, clusters
+        self._table, self._clusters = problem.run_table, clusters
         solved = [cluster_frontier(self._table, cluster) for cluster in clusters]
         self._attained_by = [sets for _, sets in solved]
+        least_ns = np.concatenate([np.zeros(0, dtype=np.int64), *(least_ns for least_ns, _ in solved)])
         start = np.cumsum([0, *(len(least_ns) for least_ns, _ in solved)])
-        self._frontiers = Frontiers(np.concatenate([np.zeros(0, dtype=np.int64), *(least for least, _ in solved)]), start)
+        self._frontiers = Frontiers(least_ns, start)
         self._joined_ns = np.empty((len(clusters) + 1, start[-1] - len(clusters) + 1), dtype=np.int64)
         self.most = join_all(self._frontiers, problem.instance.deadline_ns, self._joined_ns)
         self.least_ns = self._joined_ns[-1]

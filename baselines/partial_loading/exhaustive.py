@@ -22,7 +22,7 @@ def exhaustive(problem: Problem) -> Plan:
     detour, which affine loading guarantees; with a measured loading matrix the result stands as feasible.
     """
     instance = problem.instance
-    models, counts = _search(problem.table)
+    models, counts = _search(problem.run_table)
     served = int(counts.sum())
     return Plan(models, counts, served if instance.table.affine else instance.n_users)
 
@@ -41,11 +41,13 @@ def exhaustive_why_not(instance: Instance) -> str | None:
 
 def _count_nodes(users_of_model: Ints) -> float:
     """Sequences of distinct models with a number of users each: sum over d of d! · e_d(k), e_d elementary symmetric."""
-    symmetric = [1.0]
-    for users in users_of_model:
-        symmetric = [a + float(users) * b for a, b in zip([*symmetric, 0.0], [0.0, *symmetric], strict=True)]
+    symmetric = np.zeros(len(users_of_model) + 1)
+    symmetric[0] = 1.0
+    with np.errstate(over="ignore"):
+        for users in users_of_model:
+            symmetric[1:] += users * symmetric[:-1]
     nodes, factorial = 0.0, 1.0
-    for d, value in enumerate(symmetric):
+    for d, value in enumerate(symmetric.tolist()):
         factorial *= max(1, d)
         nodes += factorial * value
         if nodes > 1e300:

@@ -27,8 +27,8 @@ def extend(least: Ints, others: Ints, fewest: int, reach: int, cost: Ints) -> No
     Args:
         least: int64 (reach + len(cost) + 1 or more,), the frontier so far, improved in place.
         others: int64 (reach + 1 or more,), the frontier without the newcomer; another array than ``least``.
-        fewest: The others serve at least so many users,
-        reach: and at most so many.
+        fewest: The others serve at least so many users.
+        reach: The others serve at most so many users.
         cost: int64 (k,), time of the newcomer's 1 ... k users.
     """
     for k in range(1, len(cost) + 1):
@@ -40,14 +40,15 @@ def extend(least: Ints, others: Ints, fewest: int, reach: int, cost: Ints) -> No
 
 
 @inlined
-def extend_and_choose(
-    least: Ints, choice: SmallInts, others: Ints, fewest: int, reach: int, cost: Ints
-) -> None:
-    """As `extend`, and note in ``choice[u]``, like ``least``, how many of u users are the newcomer's; few, of equals."""
+def extend_and_choose(least: Ints, choice: SmallInts, others: Ints, fewest: int, reach: int, cost: Ints) -> None:
+    """As `extend`, and note in ``choice[u]`` how many of u users are the newcomer's; the fewest of equals.
+
+    ``choice`` is int32, as long as ``least``, and written where a time improves.
+    """
     for k in range(1, len(cost) + 1):
         more, base = cost[k - 1], others[fewest : reach + 1]
         times, chosen = least[k + fewest : k + reach + 1], choice[k + fewest : k + reach + 1]
-        for v in range(reach + 1 - fewest):
+        for v in range(len(base)):
             time = base[v] + more
             better = time < times[v]
             times[v] = time if better else times[v]

@@ -22,7 +22,7 @@ def paper_greedy(problem: Problem) -> Plan:
 
 
 def _plan_greedily(problem: Problem, quantum: int) -> Plan:
-    models, counts = _greedy(problem.table, quantum)
+    models, counts = _greedy(problem.run_table, quantum)
     return Plan(models, counts, problem.instance.n_users)
 
 
@@ -66,7 +66,7 @@ def max_overlap(problem: Problem) -> Plan:
     """
     instance = problem.instance
     held_bytes = instance.has_block * instance.block_bytes
-    models, counts = _max_overlap(problem.table, held_bytes @ instance.has_block.T)
+    models, counts = _max_overlap(problem.run_table, held_bytes @ instance.has_block.T)
     return Plan(models, counts, instance.n_users)
 
 

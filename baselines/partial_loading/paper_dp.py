@@ -46,7 +46,7 @@ def paper_dp(problem: Problem, as_printed: bool = False) -> Plan:
     instance, clusters = problem.instance, problem.instance.table.clusters
     assert clusters is not None, "see paper_dp_why_not"
     order, group_start = cluster_order(clusters, instance.resident)
-    models, counts = _solve(problem.table, order, group_start, instance.slot_ns, as_printed)
+    models, counts = _solve(problem.run_table, order, group_start, instance.slot_ns, as_printed)
     return Plan(models, counts, instance.n_users)
 
 
@@ -76,8 +76,8 @@ class _Tables(NamedTuple):
     """The recursion, by position n of the last model and slots t."""
 
     served: SmallInts  # (I, n_slots + 1) most users
-    source: SmallInts  # (I, n_slots + 1) position of the model before, or -1
-    count: SmallInts  # (I, n_slots + 1) users of the last model
+    before: SmallInts  # (I, n_slots + 1) position of the model before, or -1
+    last: SmallInts  # (I, n_slots + 1) users of the last model
 
 
 @compiled
@@ -111,14 +111,14 @@ def _solve(table: RunTable, order: Ints, group_start: Ints, slot_ns: int, as_pri
         t = needed.least[needed.start[g] + from_group[g]]
         n = _last_position(tables.served, first, group_start[g + 1], t, as_printed)
         while n >= first:
-            k = tables.count[n, t]
+            k = tables.last[n, t]
             if k == 0:  # only the printed recursion hands a value on from the model before
                 n = n - 1 if as_printed else -1
                 continue
             models[n_runs] = order[n]
             counts[n_runs] = k
             n_runs += 1
-            before = tables.source[n, t]
+            before = tables.before[n, t]
             t -= _slots(table, order, n, before, k, slot_ns)
             n = before
     return models[:n_runs][::-1].copy(), counts[:n_runs][::-1].copy()
@@ -191,4 +191,4 @@ def _slots_needed(served: SmallInts, first: int, stop: int, as_printed: bool, ne
         while v <= within:
             needed[v] = t
             v += 1
-    return most
+    return int(most)

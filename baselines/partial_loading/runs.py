@@ -58,7 +58,7 @@ class Problem:
     equal_bandwidth_channels: int
 
     @property
-    def table(self) -> RunTable:
+    def run_table(self) -> RunTable:
         """The arrays and numbers that kernels take."""
         instance = self.instance
         return RunTable(instance.load_ns, self.first_user, self.run_ns, instance.resident, instance.deadline_ns)

@@ -46,7 +46,8 @@ class Recipe:
 
     def solve(self, instance: pl_env.Instance, solver: str) -> pl_env.Schedule:
         """Solve an instance with a solver and, if it is ``exact``, its options."""
-        return baselines.solve(instance, solver, **(self.options if solver == "exact" else {}))
+        schedule: pl_env.Schedule = baselines.solve(instance, solver, **(self.options if solver == "exact" else {}))
+        return schedule
 
 
 def _scenario(preset: str, **overrides: Any) -> Scenario:
