@@ -1,11 +1,13 @@
-"""Planners: from an `Instance` to a `Schedule`, policies made of them, and evaluation."""
+"""Planners: from an instance to a plan; policies made of them, and evaluation."""
 
 from __future__ import annotations
 
 from baselines.evaluation import Evaluation, PolicyResult, evaluate, play_episode
 from baselines.partial_loading.lookahead import Lookahead
+from baselines.partial_loading.solvers import upper_bound
 from baselines.policies import FollowPlan, Planner, Policy, RandomPolicy
-from baselines.registry import Solver, solve, solvers, upper_bound
+from baselines.registry import register, solve, solvers
+from baselines.solver import Solver
 
 __all__ = [
     "Evaluation",
@@ -18,6 +20,7 @@ __all__ = [
     "Solver",
     "evaluate",
     "play_episode",
+    "register",
     "solve",
     "solvers",
     "upper_bound",

@@ -44,12 +44,11 @@ def compare(
     instance = Scenario.preset(preset).sample(np.random.default_rng(seed))
     schedules: list[Schedule] = []
     table = Table("solver", "guarantee", "served", "ratio", "batches", "ends (ms)", "solved in (ms)")
+    options = {"equal_bandwidth_channels": equal_bandwidth_channels} if equal_bandwidth_channels else {}
     for name in solver or tuple(solvers()):
         try:
-            solve(
-                instance, name, equal_bandwidth_channels=equal_bandwidth_channels
-            )  # kernels compile at their first call
-            schedule = solve(instance, name, equal_bandwidth_channels=equal_bandwidth_channels)
+            solve(instance, name, **options)  # kernels compile at their first call
+            schedule = solve(instance, name, **options)
         except UnsupportedInstance as error:
             if solver:
                 raise

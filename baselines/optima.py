@@ -51,7 +51,7 @@ def optimum_of(instance: Instance, solver: str, cache: Path | None = None) -> Op
             return Optimum(**json.loads(file.read_text()))
         except (OSError, ValueError, TypeError):  # not there yet, or damaged
             pass
-    plan = solve(instance, solver)  # type: ignore[arg-type]
+    plan = solve(instance, solver)
     optimum = Optimum(plan.objective, plan.bound, solver)
     if file is not None and optimum.proven:
         write_atomically(file, json.dumps(asdict(optimum)).encode())

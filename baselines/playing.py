@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from baselines.parallel import map_tasks
 from baselines.policies import FunctionPolicy, ModelPolicy, Planner, Policy, RandomPolicy
-from baselines.registry import Solver, solve, solvers
+from baselines.registry import solve, solvers
+from baselines.solver import Solver
 from baselines.trials import Episode, Trials
-from pl_env.errors import InvalidAction, InvalidValue, UnknownName
+from pl_env.errors import InvalidAction, InvalidValue, UnknownName, UnsupportedInstance
 from pl_env.protocols import Plan
 from pl_env.ranges import require_integer
 from pl_env.seeds import RANDOM_POLICY_STREAM
-from pl_env.systems import FIRST, system_of
+from pl_env.systems import system_of
 
 RANDOM = "random"
 """The name of the policy that draws legal actions."""
@@ -65,7 +66,7 @@ class SolvesAhead:
     def __call__(self, env: Any, episode: Episode) -> Outcome:
         """The plan, with the seconds that it says of itself; those by the clock where it says nothing."""
         start = time.perf_counter()
-        plan: Plan = solve(episode.instance, self.solver, **self.options)  # type: ignore[arg-type]
+        plan: Plan = solve(episode.instance, self.solver, **self.options)
         return Outcome(plan, plan.elapsed or time.perf_counter() - start)
 
 
@@ -173,7 +174,7 @@ def _takes(function: object, n_arguments: int) -> bool:
 
 def solvers_of(trials: Trials) -> dict[str, Solver]:
     """The solvers of the trials' system, by name, its default first."""
-    return solvers() if system_of(trials.scenario) == FIRST else {}
+    return solvers(system_of(trials.scenario))
 
 
 def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> None:
@@ -187,7 +188,9 @@ def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> No
     known = solvers_of(trials)
     if name not in known:
         raise UnknownName("solver", name, (RANDOM, *known))
-    solve(trials.episode(0).instance, name, **options)  # type: ignore[arg-type]
+    known[name].check_options(options)
+    if reason := known[name].why_not(trials.episode(0).instance):
+        raise UnsupportedInstance(reason)
 
 
 # ---------------------------------------------------------------- playing
