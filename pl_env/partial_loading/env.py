@@ -314,7 +314,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
-        return self.episodes.arrays.mask[0].astype(np.bool_)
+        return np.asarray(self.episodes.arrays.mask[0], dtype=np.bool_)
 
     @property
     def any_legal(self) -> bool:

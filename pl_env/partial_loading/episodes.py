@@ -250,6 +250,8 @@ class Episodes:
         """Make room; everything stays as it is."""
         self._room = replace(self._room, **more)  # type: ignore[arg-type]
         larger = self._room.allocate()
+        old: NDArray[Any]
+        new: NDArray[Any]
         for old, new in zip(self.arrays, larger, strict=True):
             new[tuple(slice(length) for length in old.shape)] = old
         self.arrays = larger
@@ -267,7 +269,8 @@ class Episodes:
         twin._room = replace(room, episodes=len(which), has_generators=False)
         twin._scenario, twin._alike, twin.generators, twin.libraries = None, False, [], list(self.libraries)
         own_rows = {"N", "N or 1"} if room.keeps_users else {"N"}
-        copies = {}
+        copies: dict[str, NDArray[Any]] = {}
+        array: NDArray[Any]
         for name, array, (_, axes) in zip(EpisodeArrays._fields, self.arrays, fields_of(EpisodeArrays), strict=True):
             along = next((axis for axis, length in enumerate(axes) if length in own_rows), None)
             copies[name] = array.copy() if along is None else array.take(which, axis=along)
@@ -307,7 +310,7 @@ class Episodes:
     @property
     def mask(self) -> Bools:
         """The legal actions, bool (N, I · b_cap); none in an episode that has ended."""
-        return (self.arrays.mask == 1) & self.arrays.any_legal[:, None]
+        return np.logical_and(self.arrays.mask, self.arrays.any_legal[:, None])
 
     @property
     def n_users(self) -> Ints:

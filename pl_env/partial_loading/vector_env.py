@@ -182,7 +182,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
 
     def _infos(self, present: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos as Gymnasium batches those of single environments: values, and under ``_key`` for whom they hold."""
-        mask, numbers, counts, flags = (getattr(self.episodes.arrays, name) for name in ("mask", "numbers", "counts", "flags"))
+        mask, numbers, counts, flags = (
+            getattr(self.episodes.arrays, name) for name in ("mask", "numbers", "counts", "flags")
+        )
         if np.count_nonzero(present) < self.num_envs:
             mask, numbers, counts, flags = mask * present[:, None], numbers * present, counts * present, flags & present
         else:

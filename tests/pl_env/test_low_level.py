@@ -7,7 +7,6 @@ from typing import Annotated, Any, NamedTuple
 import numba
 import numpy as np
 import pytest
-
 from numpy.typing import NDArray
 
 from pl_env.low_level import addresses_of, array_reader, fields_of, generator_addresses, next_double, zeros_of
