@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from agents.partial_loading.agent import Agent
 from agents.partial_loading.observing import loading_of, present_scores
-from baselines.partial_loading.episodes import Episodes
+from baselines.partial_loading.expected_uploads import later_upload_ns
 from baselines.policies import Replanning
 from pl_env.errors import UnsupportedInstance
 from pl_env.partial_loading.env import PartialLoadingEnv
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import DECODING_STREAM
@@ -32,12 +33,12 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     require_integer("seed", seed, 0)
     rng = np.random.default_rng((DECODING_STREAM, seed))
     episodes = Episodes(instances, agent.network.config.batch_cap)
-    loading = loading_of(episodes)
+    loading, later_ns = loading_of(episodes), later_upload_ns(episodes)
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         actions = np.full(len(instances), -1, dtype=np.int64)
-        actions[rows] = present_scores(agent.network, episodes, loading, rows).argmax(axis=1)
-        episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
-    return np.asarray(episodes.states.served / episodes.states.n_users)
+        actions[rows] = present_scores(agent.network, episodes, loading, rows, later_ns).argmax(axis=1)
+        episodes.step(actions, rng.random(episodes.arrays.uniforms.shape) if episodes.redraws else None)
+    return np.asarray(episodes.served / episodes.n_users)
 
 
 class BestOf(Replanning):
@@ -69,7 +70,8 @@ class BestOf(Replanning):
         if instance.fading == "batch":
             raise UnsupportedInstance("BestOf needs channels that stay for the episode; use the agent itself")
         rng = np.random.default_rng((DECODING_STREAM, self.seed, int(instance.upload_ns.sum()) % 2**63))
-        episodes = Episodes([instance] * self.samples, self.agent.network.config.batch_cap)
+        one = Episodes([instance], self.agent.network.config.batch_cap)
+        episodes = one.branch(np.zeros(self.samples, dtype=np.int64))
         loading, taken = loading_of(episodes), []
         while (rows := np.flatnonzero(episodes.running)).size > 0:
             scores = present_scores(self.agent.network, episodes, loading, rows) / self.temperature
@@ -78,7 +80,7 @@ class BestOf(Replanning):
             actions[rows] = scores.argmax(axis=1)
             episodes.step(actions)
             taken.append(actions)
-        return _actions_of_best(taken, episodes.states.served)
+        return _actions_of_best(taken, episodes.served)
 
     def planned_actions(self, env: PartialLoadingEnv) -> list[int]:
         """The plan for what is left of the environment's episode.
