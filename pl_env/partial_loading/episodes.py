@@ -249,9 +249,8 @@ class Episodes:
         """Make room; everything stays as it is."""
         self._room = replace(self._room, **more)  # type: ignore[arg-type]
         larger = self._room.allocate()
-        old: NDArray[Any]
-        new: NDArray[Any]
-        for old, new in zip(self.arrays, larger, strict=True):
+        for name in EpisodeArrays._fields:
+            old, new = getattr(self.arrays, name), getattr(larger, name)
             new[tuple(slice(length) for length in old.shape)] = old
         self.arrays = larger
         for row in range(len(self.libraries)):  # cut off elsewhere in int64
@@ -269,8 +268,8 @@ class Episodes:
         twin._scenario, twin._alike, twin.generators, twin.libraries = None, False, [], list(self.libraries)
         own_rows = {"N", "N or 1"} if room.keeps_users else {"N"}
         copies: dict[str, NDArray[Any]] = {}
-        array: NDArray[Any]
-        for name, array, (_, axes) in zip(EpisodeArrays._fields, self.arrays, fields_of(EpisodeArrays), strict=True):
+        for name, (_, axes) in zip(EpisodeArrays._fields, fields_of(EpisodeArrays), strict=True):
+            array = getattr(self.arrays, name)
             along = next((axis for axis, length in enumerate(axes) if length in own_rows), None)
             copies[name] = array.copy() if along is None else array.take(which, axis=along)
         copies["generators"] = np.zeros((0, 2), dtype=np.int64)
