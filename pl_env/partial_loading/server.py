@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.errors import FileFormatError, UnknownName
-from pl_env.files import write_atomically
+from pl_env.files import read_json, write_atomically
 from pl_env.layers import BYTES_PER_PARAMETER, layer_table
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.serving_table import ServingTable
@@ -94,6 +93,12 @@ class EdgeServer:
         require_integer("memory_bytes", self.memory_bytes, 0)
         good = isinstance(self.profiles, tuple) and all(isinstance(p, ComputeProfile) for p in self.profiles)
         require(good, "profiles", self.profiles, "a tuple of ComputeProfile")
+
+    def __repr__(self) -> str:
+        disk, gpu = self.disk_bytes_per_second / 1e9, self.gpu_bytes_per_second / 1e9
+        names = ", ".join(profile.architecture for profile in self.profiles[:4]) + ", ..." * (len(self.profiles) > 4)
+        memory = f"{self.memory_bytes / 1e9:g} GB of memory"
+        return f"<EdgeServer: disk {disk:g} GB/s, GPU {gpu:g} GB/s, {memory}, profiles of {names or 'nothing'}>"
 
     @property
     def load_seconds_per_byte(self) -> float:
@@ -183,14 +188,7 @@ def load_measurement(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise FileFormatError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise FileFormatError(f"{path}: not JSON, or truncated ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(f"{path}: not an {FORMAT} file")
     if content.get("version") != VERSION:
