@@ -30,7 +30,7 @@ FORMAT_VERSION = 1
 MOST_JSON_BYTES = 8 << 20
 """Longest JSON that is read: as Python's objects it can take 33 times as much memory, 270 MB."""
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 4 << 20
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([<>|][biuf]\d{1,2})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,19},? ?)*)\), \} *\n"
@@ -39,7 +39,10 @@ _NPY_HEADER = re.compile(
 
 
 class FileInPieces(io.FileIO):
-    """A file that gives at most a megabyte at a time, however much a damaged length asks for."""
+    """A file that gives at most four megabytes at a time, however much a damaged length asks for.
+
+    So the list of contents of a zip archive, which is read in one go, is refused where it is longer.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to ``size`` bytes."""
@@ -134,11 +137,11 @@ def save_arrays(
 
 
 def _most_inflated_bytes(file_bytes: int) -> int:
-    """How much the arrays of a file may take: 16 times the file, far above what real ones take, or 128 MB.
+    """How much the arrays of a file may take: 64 MB and 16 times the file, twice what real ones are compressed by.
 
-    An object takes up to three times that in memory while it is loaded.
+    An object takes up to three times that while it is loaded, and a benchmark set unpacks bits to eight times as much.
     """
-    return (128 << 20) + 16 * file_bytes
+    return (64 << 20) + 16 * file_bytes
 
 
 def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
