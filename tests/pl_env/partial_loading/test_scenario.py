@@ -42,7 +42,7 @@ OUT_OF_RANGE = {
     "path_loss_exponent": ([-1, 11, INF], real("at least 0 and at most 10")),
     "fading": (["rayleigh", None, 0], "one of 'episode', 'batch'"),
     "upload_bits": ([0, -8, INF], real("above 0 and at most 1e+15")),
-    "deadline": ([0, -1, 3601, NAN], real("above 0 and at most 3600")),
+    "deadline": ([0, -1, 1e-10, 3601, NAN], real("at least 1e-09 and at most 3600")),
     "slot": ([0, 1e-7, 3601, NAN], real("at least 1e-06 and at most 3600")),
     "max_batch_size": ([0, 1025, 2.0, None], count(1, 1024)),
     "server": (["fast", None, 3], "an EdgeServer"),
