@@ -1,6 +1,6 @@
 """A second opinion on PartialLoading, in plain Python integers, written from docs/model.md.
 
-It imports nothing of the library and reads of an instance only what it is given: who holds which block, times, requests.
+It imports nothing of the library and reads of an instance only what is given: who holds which block, times, requests.
 Slow and short on purpose; integers of Python cannot overflow.
 """
 
@@ -26,7 +26,8 @@ class Problem:
         blocks: The blocks of each model.
         block_ns: Loading nanoseconds of each block.
         overhead_ns: Nanoseconds c0 that a load of anything takes besides.
-        measured_ns: Loading nanoseconds, row = resident model (last row: empty GPU), where they are not V of the blocks.
+        measured_ns: Loading nanoseconds, row = resident model (last row: empty GPU); None where V gives
+            them.
         per_sample, per_batch: Compute nanoseconds mu and beta of each model.
         largest: Largest batch of each model.
         wants: Model that each user asks for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 import time
 import traceback
 from collections import Counter
@@ -61,7 +62,7 @@ def shortened(text: str, length: int = 400) -> str:
 def play_round(part: str, seed: int, number: int, tally: Tally) -> None:
     """One round of a part."""
     play: Callable[[Random, Tally], None] = import_module(f"tests.fuzz.{part}").play
-    without = f" --without {' '.join(sorted(tally.without))}" if tally.without else ""
+    without = f" --without {shlex.join(sorted(tally.without))}" if tally.without else ""
     tally.repeat = f"python -m tests.fuzz --only {part} --seed {seed} --round {number}{without}"
     with tally.case(part):
         play(Random(f"{part} {seed} {number}"), tally)
