@@ -31,15 +31,19 @@ WITHOUT = {
 CASES = {"validator": "schedules", "solvers": "schedules", "vector": "environment steps", "loaders": "files"}
 
 
-def play(part: str, rounds: int | None = None) -> running.Tally:
-    return running.play_rounds(part, SEED, rounds or ROUNDS[part], frozenset(WITHOUT[part]))
+def play(part: str) -> running.Tally:
+    return running.play_rounds(part, SEED, ROUNDS[part], frozenset(WITHOUT[part]))
 
 
 def assert_found(part: str, what: str, rounds: int) -> None:
     """A planted fault is found within a part of the short run."""
     assert rounds <= ROUNDS[part]
-    failures = play(part, rounds).failures
-    assert any(what in failure for failure in failures), failures
+    tally = running.Tally(frozenset(WITHOUT[part]))
+    for number in range(rounds):
+        running.play_round(part, SEED, number, tally)
+        if any(what in failure for failure in tally.failures):
+            return
+    raise AssertionError(tally.failures)
 
 
 @pytest.mark.parametrize("part", running.PARTS)
@@ -52,8 +56,8 @@ def test_short_run(part):
 
 def test_short_run_sees_both_verdicts_of_most_mutations():
     counts = play("validator").counts
-    assert counts["schedules that both accept"] > 800
-    assert counts["schedules that both refuse"] > 800
+    assert counts["schedules that both accept"] > 700
+    assert counts["schedules that both refuse"] > 700
     left_out = WITHOUT["validator"]
     assert all(counts[f"kind: {kind}"] > 0 for kind in validator.KINDS if kind not in left_out)
 
@@ -352,7 +356,7 @@ def test_an_agent_of_other_weights_is_found(monkeypatch):
 
 def test_a_failure_is_repeated_by_its_command(monkeypatch, capsys):
     monkeypatch.setattr(pl_env, "check", past_the_deadline(pl_env.check))
-    first = play("validator", 10).failures[0]
+    first = play("validator").failures[0]
     command = shlex.split(first.partition("repeat: ")[2])
     assert command[:3] == ["python", "-m", "tests.fuzz"]
     assert main(command[3:]) == 1
