@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import os
-import resource
 import struct
 import tempfile
 import zipfile
@@ -120,6 +119,8 @@ def memory_limit() -> Iterator[None]:
     if not statm.exists():
         yield
         return
+    import resource  # not on every system
+
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE") + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
