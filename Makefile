@@ -7,7 +7,7 @@ CODE := pl_env baselines agents experiments examples tests benchmarks train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
 
-.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow fuzz bench peers scaling lint type format clean
+.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow bench peers scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
@@ -46,6 +46,7 @@ test: install  ## run the tests
 test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: fuzz
 fuzz: install  ## look for disagreements at random (docs/trust.md): MINUTES=10, SEED=drawn, WORKERS=1
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --workers $(or $(WORKERS),1) $(if $(SEED),--seed $(SEED))
 

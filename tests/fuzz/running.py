@@ -59,11 +59,16 @@ def shortened(text: str, length: int = 400) -> str:
     return text if len(text) <= length else f"{text[:length]}... ({len(text)} characters)"
 
 
+def command(part: str, seed: int, number: int, without: frozenset[str]) -> str:
+    """The command that repeats a round."""
+    left_out = f" --without {shlex.join(sorted(without))}" if without else ""
+    return f"python -m tests.fuzz --only {part} --seed {seed} --round {number}{left_out}"
+
+
 def play_round(part: str, seed: int, number: int, tally: Tally) -> None:
     """One round of a part."""
     play: Callable[[Random, Tally], None] = import_module(f"tests.fuzz.{part}").play
-    without = f" --without {shlex.join(sorted(tally.without))}" if tally.without else ""
-    tally.repeat = f"python -m tests.fuzz --only {part} --seed {seed} --round {number}{without}"
+    tally.repeat = command(part, seed, number, tally.without)
     with tally.case(part):
         play(Random(f"{part} {seed} {number}"), tally)
     tally.count("rounds")
@@ -99,8 +104,8 @@ def play_for(part: str, seed: int, seconds: float, workers: int, without: frozen
                 tally = receiver.recv()
             except EOFError:
                 process.join()
-                command = f"python -m tests.fuzz --only {part} --seed {seed} --round {present[worker]}"
-                total.failures.append(f"{part}: the process died ({process.exitcode})\n    repeat: {command}")
+                repeat = command(part, seed, present[worker], without)
+                total.failures.append(f"{part}: the process died ({process.exitcode})\n    repeat: {repeat}")
                 continue
             process.join()
             total.counts += tally.counts
