@@ -123,11 +123,10 @@ def _work(
     present: list[int],
     sender: Connection,
 ) -> None:
-    tally = Tally(without)
-    end = time.monotonic() + seconds
-    number = worker
-    while time.monotonic() < end and len(tally.failures) < MOST_FAILURES:
+    tally, number, end = Tally(without), worker, None
+    while end is None or (time.monotonic() < end and len(tally.failures) < MOST_FAILURES):
         present[worker] = number
         play_round(part, seed, number, tally)
         number += workers
+        end = end or time.monotonic() + seconds  # the first round compiles kernels, which may take a while
     sender.send(tally)
