@@ -86,7 +86,7 @@ def judge_endless_sum(random: Random, tally: Tally) -> None:
             problem = Problem.of(instance)
             plan = timed(problem, [(0, list(range(n_users)), uploads.tolist())])
             for column in (2, 5):
-                plan.rows[0][column] = (plan.rows[0][column] + 2**63) % 2**64 - 2**63
+                plan.rows[0][column] = in_64_bits(plan.rows[0][column])
             found = verdict(schedule_of(plan), instance)
         except pl_env.PlEnvError as error:
             found = str(error)
@@ -214,14 +214,19 @@ def with_tight_deadline(
 # Most tell the truth of their times, so that only the constraint in question is broken, or none.
 
 
+def in_64_bits(number: int) -> int:
+    """What is left of an integer in 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
 def off_by_one(random: Random, plan: Plan, column: int) -> Plan:
     """One time of one batch, a nanosecond off; the ends of all batches after it follow or not."""
     if plan.rows:
         n, off = random.randrange(len(plan.rows)), random.choice((-1, 1))
-        plan.rows[n][column] += off
+        plan.rows[n][column] = in_64_bits(plan.rows[n][column] + off)
         if column < 5 and random.random() < 0.5:
             for row in plan.rows[n:]:
-                row[5] += off
+                row[5] = in_64_bits(row[5] + off)
     return plan
 
 
@@ -414,9 +419,8 @@ def wrapped_upload(random: Random, problem: Problem, batches: list[Batch], chann
         plan.channels = 2**62
     now = 0
     for row, (_, _, uploads) in zip(plan.rows, batches, strict=True):
-        row[2] = upload_time(uploads, plan.channels) % 2**64
-        row[2] -= 2**64 if row[2] >= 2**63 else 0
-        now = (now + row[2] + row[3] + row[4] + 2**63) % 2**64 - 2**63
+        row[2] = in_64_bits(upload_time(uploads, plan.channels))
+        now = in_64_bits(now + row[2] + row[3] + row[4])
         row[5] = now
     return plan
 
