@@ -107,24 +107,38 @@ def hold(random: Random, instance: pl_env.Instance, sharing: str, measured: bool
             if bound < best:
                 tally.fail(f"upper_bound: {bound} is too low; {shortened(told, 1000)}")
     for solver in baselines.solvers():
+        if measured and f"{solver} measured" in tally.without:
+            continue
         for options in OPTIONS.get(solver, ({},)):
-            if measured and f"{solver} measured" in tally.without:
-                continue
             name = " ".join([solver, *options])
             with tally.case(f"{name}: {shortened(told, 1000)}"):
-                try:
-                    schedule = baselines.solve(instance, solver, equal_bandwidth_channels=channels, **options)
-                except pl_env.UnsupportedInstance as error:
-                    tally.count("refusals")
-                    wrong = None if may_refuse(solver, sharing, measured) else f"refuses: {error}"
-                else:
-                    tally.count("schedules")
-                    wrong = objection(schedule, problem, best)
-                    if proves(solver, options, sharing, measured) and schedule.status != "optimal":
-                        wrong = wrong or "does not prove its optimum"
-                    tally.count("schedules proven optimal", int(schedule.status == "optimal"))
+                wrong = tried(instance, problem, best, solver, options, channels, sharing, measured, tally)
                 if wrong:
                     tally.fail(f"{name}: {wrong}; {shortened(told, 1000)}")
+
+
+def tried(
+    instance: pl_env.Instance,
+    problem: Problem,
+    best: int,
+    solver: str,
+    options: dict[str, Any],
+    channels: int,
+    sharing: str,
+    measured: bool,
+    tally: Tally,
+) -> str | None:
+    """Run one solver; what is wrong with what it says, or None."""
+    try:
+        schedule = baselines.solve(instance, solver, equal_bandwidth_channels=channels, **options)
+    except pl_env.UnsupportedInstance as error:
+        tally.count("refusals")
+        return None if may_refuse(solver, sharing, measured) else f"refuses: {error}"
+    tally.count("schedules")
+    tally.count("schedules proven optimal", int(schedule.status == "optimal"))
+    if proves(solver, options, sharing, measured) and schedule.status != "optimal":
+        return "does not prove its optimum"
+    return objection(schedule, problem, best)
 
 
 def may_refuse(solver: str, sharing: str, measured: bool) -> bool:
