@@ -215,7 +215,7 @@ class Episodes:
         arrays.n_users[n] = n_users
 
     def _row_of(self, n: int, table: ServingTable) -> int:
-        """The row of a library: its own, a free one, that of the library which only episode n has had, or a new one."""
+        """The row of a library: the one it has, else a free one, one that only episode n has used, or a new one."""
         for row, known in enumerate(self.libraries):
             if known is table:
                 return row
@@ -253,7 +253,7 @@ class Episodes:
             old, new = getattr(self.arrays, name), getattr(larger, name)
             new[tuple(slice(length) for length in old.shape)] = old
         self.arrays = larger
-        for row in range(len(self.libraries)):  # cut off elsewhere in int64
+        for row in range(len(self.libraries)):  # loading times are cut off elsewhere in int64
             self._write_library(row)
         self._bind()
 
