@@ -124,9 +124,12 @@ def _work(
     sender: Connection,
 ) -> None:
     tally, number, end = Tally(without), worker, None
-    while end is None or (time.monotonic() < end and len(tally.failures) < MOST_FAILURES):
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while parent.is_alive() and len(tally.failures) < MOST_FAILURES and (end is None or time.monotonic() < end):
         present[worker] = number
         play_round(part, seed, number, tally)
         number += workers
         end = end or time.monotonic() + seconds  # the first round compiles kernels, which may take a while
-    sender.send(tally)
+    if parent.is_alive():
+        sender.send(tally)
