@@ -136,11 +136,11 @@ def player_of(policy: object, trials: Trials, field_name: str = "policy") -> Pla
         InvalidValue: It is something else, or it reads or plays something else than the environment has.
         UnsupportedInstance: The solver does not cover the scenario.
     """
-    if policy == RANDOM:
-        return ActsAtRandom(trials.seed)
     if isinstance(policy, str):
+        if policy == RANDOM:
+            return ActsAtRandom(trials.seed)
         policy = (policy, {})
-    if isinstance(policy, tuple) and len(policy) == 2 and isinstance(policy[1], Mapping):
+    if isinstance(policy, tuple) and len(policy) == 2 and isinstance(policy[0], str) and isinstance(policy[1], Mapping):
         name, options = policy
         require_covered(trials, name, options)
         redraws = trials.episode(0).instance.redraws
