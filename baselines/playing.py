@@ -178,7 +178,7 @@ def solvers_of(trials: Trials) -> dict[str, Solver]:
 
 
 def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> None:
-    """Raise unless a solver with options covers the first of the trials.
+    """Raise unless a solver with options covers the trials: all of a set, the first of a scenario, which are alike.
 
     Raises:
         UnknownName: There is no such solver or option.
@@ -189,8 +189,9 @@ def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> No
     if name not in known:
         raise UnknownName("solver", name, (RANDOM, *known))
     known[name].check_options(options)
-    if reason := known[name].why_not(trials.episode(0).instance):
-        raise UnsupportedInstance(reason)
+    for n in range(1 if trials.benchmark is None else trials.count):
+        if reason := known[name].why_not(trials.episode(n).instance):
+            raise UnsupportedInstance(reason)
 
 
 # ---------------------------------------------------------------- playing

@@ -13,6 +13,7 @@ from baselines.registry import solve, solvers
 from pl_env.errors import UnknownName
 from pl_env.protocols import Environment, Plan
 from pl_env.ranges import require
+from pl_env.systems import SYSTEMS
 
 
 class Policy(Protocol):
@@ -70,8 +71,8 @@ class Planner(Replanning):
         Raises:
             UnknownName: There is no such solver.
         """
-        if solver not in solvers():
-            raise UnknownName("solver", solver, solvers())
+        if not any(solver in solvers(system) for system in SYSTEMS):
+            raise UnknownName("solver", solver, [name for system in SYSTEMS for name in solvers(system)])
         self.solver, self.options = solver, options
 
     def planned_actions(self, env: Environment) -> list[Any]:

@@ -17,6 +17,7 @@ from pl_env.errors import UnknownName, shown
 from pl_env.files import Stored
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
+from pl_env.partial_loading.schedule import Schedule
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -129,6 +130,12 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         """Models and counts of the best schedule known of instance n."""
         part = slice(self.run_start[n], self.run_start[n + 1])
         return self.run_models[part], self.run_counts[part]
+
+    def plan(self, n: int) -> Schedule:
+        """The best schedule known of instance n, with its bound."""
+        models, counts = self.runs(n)
+        solver, bound = f"benchmark set {self.name}", int(self.upper_bound[n])
+        return Schedule.from_runs(self.instances[n], models, counts, solver=solver, upper_bound=bound)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         tables = [instance.table for instance in self.instances]
