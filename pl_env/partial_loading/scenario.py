@@ -107,7 +107,9 @@ class Scenario(Configured):
         require_real("request_skew", self.request_skew, 0, 10)
 
     def _check_library(self) -> None:
-        require(self.library is None or isinstance(self.library, ModelLibrary), "library", self.library, "a ModelLibrary")
+        require(
+            self.library is None or isinstance(self.library, ModelLibrary), "library", self.library, "a ModelLibrary"
+        )
         if self.n_models is None:
             object.__setattr__(self, "n_models", 50 if self.library is None else self.library.n_models)
         require_integer("n_models", self.n_models, 1, 100_000)

@@ -232,7 +232,9 @@ def _check_header(path: Path, header: dict[str, Any], data_bytes: int) -> tuple[
             integers = all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end))
             known = dtype in _DTYPE_BYTES
         except (TypeError, KeyError, ValueError):
-            raise FileFormatError(f"{path}: damaged, tensor {shown(name)} has no proper dtype, shape and place") from None
+            raise FileFormatError(
+                f"{path}: damaged, tensor {shown(name)} has no proper dtype, shape and place"
+            ) from None
         if not _is_text(name):
             raise FileFormatError(f"{path}: damaged, tensor {shown(name)} has no name of text")
         if not known:
@@ -301,7 +303,7 @@ def _refuse_more_than_tensors(torch: Any, path: Path) -> None:
         FileFormatError: The file names something that is no part of a tensor.
         ValueError: It is compressed, or holds too much besides tensors; a damaged one raises many other things.
     """
-    with FileInPieces(path) as file, zipfile.ZipFile(file) as archive:  # type: ignore[arg-type]
+    with FileInPieces(path) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
                 raise ValueError("it is compressed")
