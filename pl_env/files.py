@@ -104,7 +104,7 @@ def content_hash(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) 
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # NumPy's types hide the buffer
     return digest.hexdigest()
 
 
@@ -162,7 +162,7 @@ def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any]
         FileFormatError: The file is missing, truncated, damaged, of another kind or of a newer version.
     """
     try:
-        with FileInPieces(os.fspath(path)) as file, zipfile.ZipFile(file) as archive:  # type: ignore[arg-type]
+        with FileInPieces(os.fspath(path)) as file, zipfile.ZipFile(file) as archive:
             members = _members(archive, os.fstat(file.fileno()).st_size)
             full = parse_json(_read_array(archive, members.pop("header")).tobytes())
             found, version, stored, header = full["format"], full["version"], full["hash"], full["content"]
@@ -214,10 +214,11 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
         array: NDArray[Any] = np.empty(shape, dtype, order="F" if described[2] == b"True" else "C")
         left = memoryview(array.reshape(-1, order="A").view(np.uint8))  # type: ignore[arg-type]
         while len(left):
-            got = stream.readinto(left[:_PIECE_BYTES])
-            if got == 0:
+            piece = stream.read(min(len(left), _PIECE_BYTES))
+            if not piece:
                 raise ValueError(f"{member.filename} ends early")
-            left = left[got:]
+            left[: len(piece)] = piece
+            left = left[len(piece) :]
     array.setflags(write=False)
     return array
 

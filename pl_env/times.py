@@ -30,4 +30,5 @@ def nanoseconds_up(seconds: NDArray[Any]) -> NDArray[np.int64]:
     Below a picosecond it is floating-point noise: 60 MB at 1 GB/s are 60,000,000 ns, not one more. What an int64 cannot
     hold becomes 2^62 ns, which is past every limit.
     """
-    return np.ceil(np.round(np.minimum(seconds * NS_PER_SECOND, 2.0**62), 3)).astype(np.int64)
+    ns: NDArray[np.float64] = np.minimum(seconds * NS_PER_SECOND, 2.0**62)
+    return np.ceil(np.round(ns, 3)).astype(np.int64)

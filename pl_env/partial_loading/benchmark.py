@@ -173,7 +173,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
 
 
 def _require_sizes(n_models: Sequence[int], n_blocks: Sequence[int]) -> None:
-    """Require instances whose tables fit into memory: (I + 1) · I loading times are derived for each, and I · J bits."""
+    """Require instances whose tables fit into memory: I · J bits each, and (I + 1) · I loading times, which follow."""
     require_integer("len(instances)", len(n_models), 0, _MOST_INSTANCES)
     sizes = (n for n in (*n_models, *n_blocks))
     require(all(n >= 0 for n in sizes), "n_models and n_blocks", "negative", "at least 0")

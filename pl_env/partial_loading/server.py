@@ -171,7 +171,9 @@ class EdgeServer:
         """
         try:
             fields = dict(_read(path)["server"])
-            profiles = tuple(ComputeProfile(**profile) for profile in fields.pop("profiles"))
+            listed = fields.pop("profiles")
+            require(isinstance(listed, list), "profiles", listed, "a list")
+            profiles = tuple(ComputeProfile(**profile) for profile in listed)
             return cls(**fields, profiles=profiles)
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # InvalidValue is a ValueError
             raise FileFormatError(f"{path}: not a valid {FORMAT} ({error})") from None

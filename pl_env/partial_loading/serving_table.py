@@ -15,7 +15,7 @@ from pl_env.read_only import ReadOnlyArrays, read_only
 from pl_env.times import LONGEST_LOAD_NS, LONGEST_NS
 
 LARGEST_BATCH = 1_024
-"""Most users of a batch, and most channels of equal width: a batch takes at most 1,024 uploads of `LONGEST_UPLOAD_NS`."""
+"""Most users of a batch, and most channels of equal width: 1,024 uploads of `LONGEST_UPLOAD_NS` are 1.02e17 ns."""
 
 MOST_BLOCKS = 1_000_000
 """So many blocks that take `LONGEST_NS` each add up to 3.6e18 ns, less than 2^63."""

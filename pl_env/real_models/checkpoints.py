@@ -291,7 +291,7 @@ def _refuse_more_than_tensors(torch: Any, path: Path) -> None:
         FileFormatError: The file names something that is no part of a tensor.
         ValueError: It is compressed, or holds too much besides tensors; a damaged one raises many other things.
     """
-    with FileInPieces(path) as file, zipfile.ZipFile(file) as archive:  # type: ignore[arg-type]
+    with FileInPieces(path) as file, zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
                 raise ValueError("it is compressed")

@@ -117,6 +117,22 @@ def test_a_library_that_disagrees():
         assert message in str(caught.value)
 
 
+def test_a_library_says_how_many_models_there_are():
+    tiny = pl_env.Scenario.preset("tiny")
+    scenario = pl_env.Scenario(library=tiny.library, server=tiny.server)
+    assert scenario.n_models == 3
+    assert scenario == pl_env.Scenario().override(library=tiny.library, server=tiny.server)
+    assert scenario.to_dict()["n_models"] == 3
+    assert pl_env.Scenario.from_dict(scenario.to_dict(), tiny.library) == scenario
+    assert pl_env.Scenario().n_models == pl_env.Scenario(n_models=50).n_models == 50
+    assert pl_env.Scenario() == pl_env.Scenario(n_models=50)
+    assert scenario.override(n_users=7).n_models == 3
+
+
+def test_the_shortest_deadline_is_a_nanosecond():
+    assert pl_env.Scenario(deadline=1e-9, n_users=2).sample(np.random.default_rng(0)).deadline_ns == 1
+
+
 def test_presets():
     def facts(name):
         s = pl_env.Scenario.preset(name)
