@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 import agents
 import pl_env
-from pl_env.files import load_arrays, save_arrays
+from pl_env.files import content_hash
 from pl_env.real_models.checkpoints import read_checkpoint
 from tests.fuzz.running import Tally, shortened
 
@@ -183,8 +183,7 @@ KINDS: dict[str, Kind] = {
     "pth": Kind(read_checkpoint, suffix=".pth"),
     "agent": Kind(lambda path: agents.load(path), agent_facts, suffix=""),
 }
-NPZ = {"instance": "instance", "library": "model-library", "benchmark set": "benchmark-set"}
-"""Kinds in npz files, and what their headers call them."""
+NPZ = ("instance", "library", "benchmark set")
 
 
 @cache
@@ -195,7 +194,7 @@ def whole(name: str) -> Content:
         MAKERS[name](path)
         if path.is_dir():
             return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
-        return without_dates(path.read_bytes()) if name in NPZ else path.read_bytes()
+        return archive_of(members_of(path.read_bytes())) if name in NPZ else path.read_bytes()
 
 
 @cache
@@ -208,12 +207,19 @@ def facts_of(name: str) -> Any:
         return kind.facts(kind.load(path)) if kind.facts else kind.load(path)
 
 
-def without_dates(content: bytes) -> bytes:
+def members_of(content: Content) -> dict[str, bytes]:
+    """The members of an archive."""
+    assert isinstance(content, bytes)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def archive_of(members: Mapping[str, bytes]) -> bytes:
     """An archive whose members all carry the same date, so that a seed repeats."""
     target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        for name in old.namelist():
-            new.writestr(zipfile.ZipInfo(name), old.read(name), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return target.getvalue()
 
 
@@ -369,19 +375,21 @@ def forged(random: Random, name: str) -> Content | None:
     """An npz file that says something else, its hash made right."""
     if name not in NPZ:
         return None
-    content = whole(name)
-    assert isinstance(content, bytes)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "forged.npz"
-        path.write_bytes(content)
-        header, arrays = load_arrays(path, NPZ[name])
-        if random.random() < 0.5:
-            header = replaced(random, header)
-        else:
-            key = random.choice(list(arrays))
-            arrays[key] = hostile_array(random, arrays[key])
-        save_arrays(path, NPZ[name], header, arrays)
-        return without_dates(path.read_bytes())
+    arrays = {member: np.load(io.BytesIO(data)) for member, data in members_of(whole(name)).items()}
+    full = json.loads(arrays.pop("header.npy").tobytes())
+    if random.random() < 0.5:
+        full["content"] = replaced(random, full["content"])
+    else:
+        key = random.choice(list(arrays))
+        arrays[key] = hostile_array(random, arrays[key])
+    full["hash"] = content_hash(full["content"], {key.removesuffix(".npy"): array for key, array in arrays.items()})
+    arrays["header.npy"] = np.frombuffer(json.dumps(full).encode(), dtype=np.uint8)
+    members = {}
+    for key, array in arrays.items():
+        stream = io.BytesIO()
+        np.save(stream, array)
+        members[key] = stream.getvalue()
+    return archive_of(members)
 
 
 def hostile_array(random: Random, array: np.ndarray) -> np.ndarray:
@@ -406,40 +414,29 @@ def lying(random: Random, name: str) -> Content | None:
     """An npz file one of whose arrays claims to be larger than it is, or of another kind."""
     if name not in NPZ:
         return None
-    content = whole(name)
-    assert isinstance(content, bytes)
-    target = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
-        chosen = random.choice(old.namelist())
-        for member in old.namelist():
-            data = old.read(member)
-            if member == chosen:
-                stream = io.BytesIO()
-                shape = random.choice(((2**40,), (2**62, 2), (-1,), (2**20, 2**20, 2**20, 2**20), (10**30,)))
-                description = random.choice(("<i8", "|O", "|b1", "<U99999999", "|V9", "no"))
-                header = {"descr": description, "fortran_order": random.random() < 0.5, "shape": shape}
-                np.lib.format.write_array_header_1_0(stream, header)
-                data = stream.getvalue() + data[-64:]
-            new.writestr(zipfile.ZipInfo(member), data)
-    return target.getvalue()
+    members = members_of(whole(name))
+    chosen = random.choice(list(members))
+    shape = random.choice(((2**40,), (2**62, 2), (-1,), (2**20, 2**20, 2**20, 2**20), (10**30,)))
+    description = random.choice(("<i8", "|O", "|b1", "<U99999999", "|V9", "no"))
+    stream = io.BytesIO()
+    header = {"descr": description, "fortran_order": random.random() < 0.5, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return archive_of(members | {chosen: stream.getvalue() + members[chosen][-64:]})
 
 
 @cache
 def bomb() -> bytes:
     """An archive of a megabyte that inflates to more than a loader may take."""
-    target, piece = io.BytesIO(), bytes(1 << 26)
-    content = whole("library")
-    assert isinstance(content, bytes)
-    with (
-        zipfile.ZipFile(io.BytesIO(content)) as old,
-        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, True, 1) as new,
-    ):
-        for member in old.namelist():
-            new.writestr(zipfile.ZipInfo(member), old.read(member))
-        with new.open(zipfile.ZipInfo("zeros.npy"), "w") as stream:
-            description = {"descr": "|u1", "fortran_order": False, "shape": (20 * len(piece),)}
+    target, piece, pieces = io.BytesIO(), bytes(1 << 26), 20
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, data in members_of(whole("library")).items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+        zeros = zipfile.ZipInfo("zeros.npy")
+        zeros.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(zeros, "w", force_zip64=True) as stream:
+            description = {"descr": "|u1", "fortran_order": False, "shape": (pieces * len(piece),)}
             np.lib.format.write_array_header_1_0(stream, description)
-            for _ in range(20):
+            for _ in range(pieces):
                 stream.write(piece)
     return target.getvalue()
 
