@@ -6,11 +6,12 @@ INSTALLED := $(VENV)/.installed
 CODE := pl_env baselines agents experiments examples tests benchmarks train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
+ECOSYSTEM := .venv-ecosystem
 
-.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow bench peers scaling lint type format clean
+.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow bench peers ecosystem scaling lint type format clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/:/' | column -t -s ':'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*##' '{printf "%-16s%s\n", $$1, $$2}'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -58,6 +59,12 @@ scaling: install  ## measure growth, memory, distance from the physical limit, a
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.kernels
 
+ecosystem:  ## run the tests with TorchRL, Tianshou and RLlib, which get a virtual environment of their own
+	test -x $(ECOSYSTEM)/bin/python || $(PYTHON) -m venv $(ECOSYSTEM)
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(ECOSYSTEM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[ecosystem]'
+	$(ECOSYSTEM)/bin/python -m pytest tests/ecosystem
+
 lint: install  ## check style
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -70,4 +77,4 @@ format: install  ## reformat
 	$(BIN)/ruff format $(CODE)
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(PEERS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(ECOSYSTEM) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ from pl_env.errors import (
     InvalidValue,
     MissingPackage,
     PlEnvError,
+    UnknownArgument,
     UnknownName,
     UnsupportedInstance,
 )
@@ -36,7 +37,8 @@ from pl_env.partial_loading import (
 from pl_env.systems import register_environments
 
 if TYPE_CHECKING:
-    from pl_env.partial_loading import FlatObservation, PartialLoadingEnv, PartialLoadingVectorEnv, gantt
+    from pl_env.partial_loading import PartialLoadingEnv, PartialLoadingVectorEnv, gantt
+    from pl_env.wrappers import FlatObservation, MaskedObservation
 
 __version__ = "0.1.0"
 
@@ -51,6 +53,7 @@ __all__ = [
     "Instance",
     "InvalidAction",
     "InvalidValue",
+    "MaskedObservation",
     "MissingPackage",
     "ModelLibrary",
     "PartialLoadingEnv",
@@ -59,6 +62,7 @@ __all__ = [
     "Scenario",
     "Schedule",
     "ServingTable",
+    "UnknownArgument",
     "UnknownName",
     "UnsupportedInstance",
     "benchmark",
@@ -68,16 +72,22 @@ __all__ = [
     "gantt",
 ]
 
-_LAZY = ("FlatObservation", "PartialLoadingEnv", "PartialLoadingVectorEnv", "gantt")
+_LAZY = {
+    "FlatObservation": "pl_env.wrappers",
+    "MaskedObservation": "pl_env.wrappers",
+    "PartialLoadingEnv": "pl_env.partial_loading",
+    "PartialLoadingVectorEnv": "pl_env.partial_loading",
+    "gantt": "pl_env.partial_loading",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """PartialLoading's names that are heavy, or needed by few, are imported only when they are asked for."""
+    """Import what is heavy (plots) or needed by few only when it is asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from pl_env import partial_loading
+    import importlib
 
-    return getattr(partial_loading, name)
+    return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 register_environments()

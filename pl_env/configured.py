@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, ClassVar, Self
 
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownArgument, UnknownName
 from pl_env.ranges import require
 
 
@@ -43,20 +43,32 @@ class Configured:
             UnknownName: There is no such field.
             InvalidValue: A field is out of range.
         """
-        known = [field.name for field in fields(self)]  # type: ignore[arg-type]
         for name in overrides:
-            if name not in known:
-                raise UnknownName("scenario field", name, known)
+            if name not in self.field_names():
+                raise UnknownName("scenario field", name, self.field_names())
         return replace(self, **overrides)  # type: ignore[type-var]
+
+    @classmethod
+    def field_names(cls) -> list[str]:
+        """Names of the fields."""
+        return [field.name for field in fields(cls)]  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, scenario: str | Self, **overrides: Any) -> Self:
         """A preset's name or a scenario, with fields overridden; what an environment's arguments say.
 
         Raises:
-            UnknownName: There is no such preset or field.
+            UnknownName: There is no such preset.
+            UnknownArgument: There is no such field.
             InvalidValue: It is something else, or a field is out of range.
         """
+        known = cls.field_names()
+        for name in overrides:
+            if name not in known:
+                names = ", ".join(sorted(known))
+                raise UnknownArgument(
+                    f"__init__() got an unexpected keyword argument {name!r}; scenario fields are: {names}"
+                )
         if isinstance(scenario, str):
             return cls.preset(scenario, **overrides)
         require(isinstance(scenario, cls), "scenario", scenario, "the name of a preset or a Scenario")

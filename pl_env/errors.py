@@ -30,6 +30,14 @@ class UnknownName(PlEnvError, ValueError):
         return type(self), self._arguments
 
 
+class UnknownArgument(PlEnvError, ValueError, TypeError):
+    """A keyword argument of an environment does not exist; the message lists those that do.
+
+    It is a TypeError too, worded as Python's own and made of its message alone, because libraries try keywords and go
+    on without: TorchRL passes ``frameskip`` to every environment.
+    """
+
+
 class InvalidAction(PlEnvError, ValueError):
     """An action is not legal in the present state and the environment was asked to raise."""
 

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-import torch
 
-import agents
 import pl_env
-from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
 
-torch.set_num_threads(1)  # tiny networks; two threads would mostly wait for each other
+if TYPE_CHECKING:
+    import agents
+
+# What needs torch is imported by the fixtures that need it: some tests run without.
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Networks are tiny here; two threads would mostly wait for each other."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -18,6 +30,8 @@ def tiny() -> pl_env.Scenario:
 @pytest.fixture
 def quick_config() -> agents.TrainingConfig:
     """Two rounds of each stage, of a small network."""
+    import agents
+
     return agents.TrainingConfig(
         width=8,
         layers=1,
@@ -29,5 +43,10 @@ def quick_config() -> agents.TrainingConfig:
 
 @pytest.fixture
 def agent() -> agents.Agent:
+    import torch
+
+    import agents
+    from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
+
     torch.manual_seed(0)
     return agents.Agent(SchedulingNetwork(NetworkConfig(batch_cap=8, width=16)), {"note": "untrained"})

@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from pl_env.partial_loading.env import PartialLoadingEnv
     from pl_env.partial_loading.rendering import gantt
     from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
-    from pl_env.partial_loading.wrappers import FlatObservation
 
 __all__ = [
     "Batch",
     "BenchmarkSet",
     "ComputeProfile",
     "EdgeServer",
-    "FlatObservation",
     "Instance",
     "ModelLibrary",
     "PartialLoadingEnv",
@@ -45,7 +43,6 @@ __all__ = [
 _LAZY = {
     "PartialLoadingEnv": "pl_env.partial_loading.env",
     "PartialLoadingVectorEnv": "pl_env.partial_loading.vector_env",
-    "FlatObservation": "pl_env.partial_loading.wrappers",
     "gantt": "pl_env.partial_loading.rendering",
 }
 

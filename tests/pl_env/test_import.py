@@ -84,6 +84,6 @@ def test_names_that_do_not_exist():
 def test_every_error_is_a_plenverror():
     errors = [getattr(pl_env, name) for name in pl_env.__all__ if isinstance(getattr(pl_env, name), type)]
     errors = [error for error in errors if issubclass(error, Exception)]
-    assert len(errors) == 8
+    assert len(errors) == 9
     assert all(issubclass(error, pl_env.PlEnvError) for error in errors)
     assert not issubclass(pl_env.FileFormatError, ValueError)

@@ -92,7 +92,7 @@ def test_ids_through_the_module_and_overrides():
     [
         ({"scenario": "blz"}, "there is no preset 'blz'; known are: bls"),
         ({"scenario": 3}, "scenario is 3; it must be the name of a preset or a Scenario"),
-        ({"K": 3}, "there is no scenario field 'K'; known are: backbones"),
+        ({"K": 3}, "__init__() got an unexpected keyword argument 'K'; scenario fields are: backbones"),
         ({"n_users": 0}, "n_users is 0; it must be an integer from 1 to 1000000"),
         ({"invalid_action": "ignore"}, "invalid_action is 'ignore'; it must be one of 'terminate', 'raise'"),
         ({"render_mode": "svg"}, "render_mode is 'svg'; it must be one of 'ansi', 'rgb_array', 'human'"),

@@ -46,3 +46,36 @@ def test_ppo_trains_on_dict_and_flat_observations(policy, wrap):
     model.learn(128)
     assert model.num_timesteps == 128
     assert env.action_space.contains(int(model.predict(env.reset(seed=0)[0])[0]))
+
+
+def test_the_mask_beside_the_observation():
+    env = pl_env.MaskedObservation(gym.make("PartialLoading-v0", scenario="tiny"), "obs", "mask")
+    plain = gym.make("PartialLoading-v0", scenario="tiny")
+    (observation, info), (inside, _) = env.reset(seed=0), plain.reset(seed=0)
+    terminated = False
+    while not terminated:
+        assert set(observation) == {"obs", "mask"}
+        assert observation in env.observation_space
+        assert np.array_equal(observation["mask"], info["action_mask"])
+        assert all(np.array_equal(observation["obs"][key], value) for key, value in inside.items())
+        action = int(np.argmax(observation["mask"]))
+        observation, _, terminated, _, info = env.step(action)
+        inside, *_ = plain.step(action)
+
+
+def test_the_mask_goes_with_the_flat_observation():
+    env = pl_env.MaskedObservation(pl_env.FlatObservation(gym.make("PartialLoading-v0")))
+    observation, _ = env.reset(seed=0)
+    assert observation in env.observation_space
+    assert observation["observations"].shape == (984,)
+
+
+@pytest.mark.parametrize("keys", [("same", "same"), ("obs", 3)])
+def test_keys_that_are_not_two_names(keys):
+    with pytest.raises(pl_env.InvalidValue, match=r"observation and mask is .*; it must be two different names"):
+        pl_env.MaskedObservation(gym.make("PartialLoading-v0"), *keys)
+
+
+def test_actions_without_masks_are_refused():
+    with pytest.raises(pl_env.InvalidValue, match=r"action_space is Box.*; it must be Discrete"):
+        pl_env.MaskedObservation(gym.make("Pendulum-v1"))
