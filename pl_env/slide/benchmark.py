@@ -90,7 +90,8 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
-        return cls(**(header | {"scenario": Scenario.from_dict(header["scenario"])}), **arrays)
+        scenario = Scenario.from_dict(header.pop("scenario"))
+        return cls(scenario=scenario, **header, **arrays)  # type: ignore[arg-type]
 
 
 def benchmark(name: str) -> BenchmarkSet:

@@ -76,10 +76,10 @@ def draw_users(uniforms: Floats, draws: Draws, users: Ints) -> None:
         factor = draws.deadline[0] + draws.deadline[1] * uniforms[2, k]
         users[k, RATE] = int(bandwidth_hz * spectral_efficiency(snr * draw_fading_power(uniforms[1, k])))
         users[k, SPEED] = int(draws.speed[0] + draws.speed[1] * uniforms[3, k])
-        users[k, DEADLINE] = int(math.floor(factor * nominal * NS_PER_SECOND + 0.5))
+        users[k, DEADLINE] = math.floor(factor * nominal * NS_PER_SECOND + 0.5)
         users[k, ENERGY] = int((draws.energy_nj[0] + draws.energy_nj[1] * uniforms[4, k]) * nominal)
         users[k, REQUEST] = request
-        users[k, ARRIVAL] = int(math.floor(arrival[k] * draws.window_ns + 0.5))
+        users[k, ARRIVAL] = math.floor(arrival[k] * draws.window_ns + 0.5)
 
 
 # ---------------------------------------------------------------- frequency

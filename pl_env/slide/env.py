@@ -154,14 +154,14 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
     def _allocate(self, n_users: int, n_committed: int) -> stepping.Episode:
         """Arrays for an episode of so many users; those there are, where they fit."""
         n_models, longest = self.scenario.n_models, int(np.diff(self._tables.start).max())
-        episode, capacity = self._episode, n_committed + n_users * longest
-        if episode is not None and episode.steps.shape == (n_users, n_models, 2, longest):
-            if episode.queue.shape[1] == capacity:
-                return episode
+        shape, capacity = (n_users, n_models, 2, longest), n_committed + n_users * longest
+        episode = self._episode
+        if episode is not None and episode.steps.shape == shape and episode.queue.shape[1] == capacity:
+            return episode
         return stepping.Episode(
             users=np.zeros((n_users, USER_COLUMNS), dtype=np.int64),
             pairs=np.zeros((n_users, n_models, PAIR_COLUMNS), dtype=np.int64),
-            steps=np.zeros((n_users, n_models, 2, longest), dtype=np.int64),
+            steps=np.zeros(shape, dtype=np.int64),
             scale=self._scale,
             queue=np.zeros((3, capacity), dtype=np.int64),
             state=np.zeros(stepping.STATE_ENTRIES, dtype=np.int64),

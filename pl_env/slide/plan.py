@@ -137,7 +137,8 @@ class Plan:
         time_pair(instance.tables, instance.users[user], model, int(self.frequency_hz[user]), download, due)
         deadline = int(instance.deadline_ns[user])
         compute = np.diff(np.append(due, deadline)).tolist()
-        received, finish = self._received(user, download, arrival), []
+        received = self._received(user, download, arrival)
+        finish: list[int] = []
         for n, duration in enumerate(compute):
             there = received[n] if self.streams else received[-1]
             finish.append(max(there, finish[-1] if finish else 0) + duration)

@@ -91,9 +91,8 @@ def describe(plan: Plan, instance: Instance, about: str) -> str:
         )
         megahertz = int(plan.frequency_hz[task.user]) / 1e6
         name = instance.library.names[task.model]
-        lines.append(
-            f"{task.user:4d}  {name:13s}{megahertz:5.0f}  {received:10.3f}  {finish:8.3f}  {due:5.3f}  {_bar(task, end)}"
-        )
+        numbers = f"{megahertz:5.0f}  {received:10.3f}  {finish:8.3f}  {due:5.3f}"
+        lines.append(f"{task.user:4d}  {name:13s}{numbers}  {_bar(task, end)}")
     return "\n".join(lines)
 
 

@@ -34,10 +34,7 @@ def check(plan: Plan, instance: Instance) -> None:
             raise InfeasibleSchedule(f"plan: user {user}: there is no model {model}")
         if model >= 0 and not accepted[user, model]:
             raise InfeasibleSchedule(f"plan: user {user}: model {model} does not answer the request")
-    if plan.shares is not None:
-        received = _by_shares(plan, instance, served)
-    else:
-        received = _by_slices(plan, instance, served)
+    received = (_by_shares if plan.shares is not None else _by_slices)(plan, instance, served)
     for user in served:
         _check_task(plan, instance, user, models[user], frequencies[user], received[user])
 
