@@ -140,7 +140,7 @@ def _problem(instance: Instance, pairs: Ints, steps: Ints) -> _Problem:
         for k in range(instance.n_users)
         for i in np.flatnonzero(pairs[k, :, SHARE])
         if not any(
-            _is_dominated(steps[k, i, :, : pairs[k, i, N_STEPS]], steps[k, j, :, : pairs[k, j, N_STEPS]], i < j)
+            _is_dominated(steps[k, i, :, : pairs[k, i, N_STEPS]], steps[k, j, :, : pairs[k, j, N_STEPS]], bool(i < j))
             for j in np.flatnonzero(pairs[k, :, SHARE])
             if i != j and pairs[k, j, DOWNLOAD] <= pairs[k, i, DOWNLOAD]
         )
@@ -191,9 +191,7 @@ def _solve(problem: _Problem, time_limit: float) -> tuple[NDArray[np.bool_] | No
     return (None if result.x is None else result.x > 0.5), bound
 
 
-def _repaired(
-    instance: Instance, problem: _Problem, pairs: Ints, steps: Ints, chosen: NDArray[np.bool_]
-) -> Ints:
+def _repaired(instance: Instance, problem: _Problem, pairs: Ints, steps: Ints, chosen: NDArray[np.bool_]) -> Ints:
     """The chosen pairs, those of less download first, as far as all are in time."""
     models = np.full(instance.n_users, -1, dtype=np.int64)
     models[problem.user[chosen]] = problem.model[chosen]

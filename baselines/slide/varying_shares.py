@@ -93,7 +93,7 @@ def _admit_in_order(
     all_present: bool,
     admitted: Ints,
 ) -> None:
-    """Where all are present, the order in which they are put into the queue does not matter; else play from the start."""
+    """Where all are present, the order in which they are queued does not matter; else each time from the start."""
     tail = committed.shape[1]
     queue[DUE, :tail], queue[REST, :tail] = committed[0], committed[1]
     for k in order:

@@ -139,13 +139,11 @@ def play_rule(
     head: int,
     tail: int,
     now: int,
+    n_total: int,
     rule: NDArray[np.float64],
     models: Ints,
 ) -> int:
-    """Admit users one by one, each with the legal model of least download, where the rule allows it.
-
-    With a_L in seconds, the rule's parameters p, what is promised b and the share c of the users who are still to come,
-    a_L must be at most p0 + p1 · max(0, p2 - b) + p3 · max(0, 1 - 4 c).
+    """Admit users one by one, each with the legal model of least download, where that is within the rule's limit.
 
     Args:
         users: int64 (K, 6).
@@ -156,6 +154,7 @@ def play_rule(
         head: Where the queue begins.
         tail: Where it ends.
         now: Nanoseconds since the start.
+        n_total: Users of the whole episode, of whom these are the last.
         rule: float64 (4,).
         models: int64 (K,), out: each user's model from the first on, -1 for refused.
 
@@ -166,13 +165,18 @@ def play_rule(
     for k in range(first, n_users):
         head = drain(queue, head, tail, now, users[k, ARRIVAL])
         now = users[k, ARRIVAL]
-        late = max(0.0, 1.0 - 4.0 * ((n_users - 1 - k) / n_users))
-        limit = rule[0] + rule[1] * max(0.0, rule[2] - 1e-9 * backlog(queue, head, tail)) + rule[3] * late
+        limit = rule_limit(rule, backlog(queue, head, tail), (n_users - 1 - k) / n_total)
         models[k] = least_download(pairs[k], steps[k], queue, head, tail, now, limit)
         if models[k] >= 0:
             tail = merge(queue, head, tail, steps[k, models[k]], pairs[k, models[k], N_STEPS], k)
             served += 1
     return served
+
+
+@compiled
+def rule_limit(rule: NDArray[np.float64], backlog_ns: int, to_come: float) -> float:
+    """Seconds that a download may take: p0 + p1 · max(0, p2 - backlog) + p3 · max(0, 1 - 4 · to_come)."""
+    return float(rule[0] + rule[1] * max(0.0, rule[2] - 1e-9 * backlog_ns) + rule[3] * max(0.0, 1.0 - 4.0 * to_come))
 
 
 @compiled

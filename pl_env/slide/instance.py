@@ -121,6 +121,8 @@ class Instance(Stored, ReadOnlyArrays):
             len(self.committed_rest_ns),
             f"{len(self.committed_due_ns)}, as of committed_due_ns",
         )
+        kept = bool((np.cumsum(self.committed_rest_ns) <= self.committed_due_ns).all())
+        require(kept, "committed_rest_ns", self.committed_rest_ns, "such that all of it is in time")
 
     @property
     def n_users(self) -> int:
