@@ -1,12 +1,13 @@
-"""Train an agent in stages, evaluate it against the baselines, and report.
+"""Train an agent in stages, evaluate it against the planners, and report: ``python train.py [name]``.
 
-    python train.py                                     # the paper's default setting, ten minutes on two cores
-    python train.py --scenario any-library --out runs/any
-    python train.py --override n_users=60 deadline=0.5 --imitation.rounds 20
-    python train.py --resume                            # go on after a kill
+    python train.py                              # bls, the paper's default setting: ten minutes on two cores
+    python train.py any-library --out runs/any
+    python train.py bls --scenario.n-users 40 120 --scenario.deadline 0.5 --imitation.rounds 20
+    python train.py --resume                     # go on after a kill
+    python train.py --help                       # the names; python train.py bls --help: all arguments of one
 
 Leaves in the output folder: ``checkpoint/`` (the agent, for ``agents.load``), ``results.json``, ``learning_curve.png``,
-``served_ratio.png``, ``gantt.png``, and TensorBoard logs.
+a plot of what everybody attains such as ``served_ratio.png``, ``gantt.png``, and TensorBoard logs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from dataclasses import asdict, dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,137 +25,120 @@ import tyro
 import agents
 import baselines
 import pl_env
-from agents.partial_loading.recipes import recipe
-from agents.plots import draw_learning_curve, draw_served_ratios
-from pl_env.errors import InvalidValue, PlEnvError
+from agents.jobs import Job, jobs
+from agents.plots import draw_learning_curve, draw_objectives
+from pl_env.command_line import exit_code
+from pl_env.errors import InvalidValue, UnknownName, UnsupportedInstance
 from pl_env.files import write_atomically
-from pl_env.partial_loading.rendering import gantt, save_figure
+from pl_env.partial_loading.rendering import save_figure
 from pl_env.ranges import require_integer
 
 EVALUATION_SEED = 0
 """Seed of the reported evaluation; its episodes come from a stream of their own, see `baselines.evaluation`."""
 
-PLANNERS = ("optimal-dp", "greedy", "paper-dp", "paper-greedy", "independent", "max-overlap")
-
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train an agent, evaluate it against the baselines, and report.
+    """Train an agent, evaluate it against the planners, and report.
 
     Attributes:
-        scenario: Preset to train on: bls, general, general-hard, fading or tiny; or any-library. It also sets the
-            default of all that follows, see `agents.partial_loading.recipes`.
-        override: Scenario fields to override, each as field=value, the value in JSON (n_users=60 or n_users=[40,120]).
-        out: Output folder; runs/ and the scenario's name unless given.
+        job: What to train on, and how.
+        out: Output folder.
         resume: Continue the run in the output folder.
         episodes: Episodes of the evaluation.
-        samples: Sampled schedules that the agent chooses from in a second row of the table; 0 for no such row.
-        sampled_episodes: Episodes of that row; sampling takes a hundred times as long.
-        training: How to train.
+        sampled_episodes: Episodes of the second table; sampling takes a hundred times as long.
     """
 
-    scenario: str = "bls"
-    override: tuple[str, ...] = ()
-    out: Path | None = None
+    job: Annotated[Any, tyro.conf.arg(name="")]
+    out: Path
     resume: bool = False
     episodes: int = 500
-    samples: int = 64
     sampled_episodes: int = 25
-    training: Annotated[agents.TrainingConfig, tyro.conf.arg(name="")] = field(default_factory=agents.TrainingConfig)
 
     def __post_init__(self) -> None:
         require_integer("episodes", self.episodes, 2)
-        require_integer("samples", self.samples, 0)
         require_integer("sampled_episodes", self.sampled_episodes, 2)
 
 
-def parse_overrides(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Read field=value, the value in JSON or else as a string; a JSON list stands for a tuple.
-
-    Raises:
-        InvalidValue: There is no "=".
-    """
-    overrides: dict[str, Any] = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise InvalidValue(f"override is {text!r}; it must be field=value, such as n_users=60")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = value
-        overrides[name] = tuple(parsed) if isinstance(parsed, list) else parsed
-    return overrides
+def planners_for(job: Job) -> dict[str, baselines.Policy | str]:
+    """The job's planners that cover its scenario, and the random policy, by name."""
+    instance = job.evaluated_on.sample(np.random.default_rng(0))
+    return {name: name for name in (*job.planners, "random") if name == "random" or _covers(name, instance)}
 
 
-def planners_for(scenario: pl_env.Scenario) -> dict[str, str]:
-    """The planners that cover a scenario, and the random policy, by name."""
-    clustered = scenario.sample(np.random.default_rng(0)).table.clusters is not None
-    names = [name for name in PLANNERS if clustered or name not in ("optimal-dp", "paper-dp")]
-    return {name: name for name in [*names, "random"]}
+def _covers(name: str, instance: Any) -> bool:
+    try:
+        baselines.solve(instance, name)
+    except UnsupportedInstance:
+        return False
+    return True
 
 
-def report(arguments: Arguments, family: agents.Family, out: Path, result: agents.TrainingResult) -> None:
-    """Evaluate, print the tables, and write results.json and the plots."""
-    scenario = family.scenario
-    policies: dict[str, baselines.Policy | str] = {"agent": result.agent, **planners_for(scenario)}
-    evaluation = agents.evaluate(policies, scenario, episodes=arguments.episodes, seed=EVALUATION_SEED, progress=True)
-    played = arguments.scenario
-    if not family.is_one_scenario:
-        played += f", all with a deadline of {scenario.deadline} s and theta {scenario.theta}"
-    print(f"\n{arguments.episodes} unseen episodes of {played}; the same for everybody")
-    print(evaluation)
+def report(arguments: Arguments, result: agents.TrainingResult[Any]) -> None:
+    """Evaluate, write results.json and the plots, and print the tables."""
+    job: Job = arguments.job
+    out = arguments.out
+    scenario, agent = job.evaluated_on, result.agent
+
+    def evaluate(policies: dict[str, baselines.Policy | str], episodes: int) -> agents.Evaluation:
+        return agents.evaluate(policies, scenario, episodes=episodes, seed=EVALUATION_SEED, progress=True)
+
+    evaluation = evaluate({"agent": agent, **planners_for(job)}, arguments.episodes)
+    slower = job.slower_policies(agent)
+    sampled = evaluate({"agent": agent, **slower}, arguments.sampled_episodes) if slower else None
     results = {
-        "scenario": scenario.to_dict(),
-        "training": asdict(arguments.training),
+        **job.to_dict(),
         "training_seconds": result.curve[-1]["seconds"],
         "evaluation_seed": EVALUATION_SEED,
         "results": evaluation.to_dict(),
         "learning_curve": result.curve,
         "versions": {"pl_env": pl_env.__version__, "python": platform.python_version(), "numpy": np.__version__},
     }
-    if arguments.samples > 0 and scenario.fading == "episode":
-        sampled = _evaluate_sampling(arguments, scenario, result.agent)
-        print(f"\nThe best of {arguments.samples} sampled schedules, on {arguments.sampled_episodes} of them")
-        print(sampled)
+    if sampled is not None:
         results["sampled_results"] = sampled.to_dict()
     write_atomically(out / "results.json", (json.dumps(results, indent=2) + "\n").encode())
-    save_figure(draw_learning_curve(result.curve), out / "learning_curve.png")
-    save_figure(draw_served_ratios(evaluation), out / "served_ratio.png")
-    schedule, instance = agents.play_episode(result.agent, scenario, seed=EVALUATION_SEED)
-    title = f"agent: {schedule.served} of {schedule.n_users} users served; evaluation episode 0"
-    save_figure(gantt(schedule, instance, title), out / "gantt.png")
-    print(f"\nwritten to {out}: checkpoint/, results.json, learning_curve.png, served_ratio.png, gantt.png")
-
-
-def _evaluate_sampling(arguments: Arguments, scenario: pl_env.Scenario, agent: agents.Agent) -> agents.Evaluation:
-    policies: dict[str, baselines.Policy | str] = {
-        "agent": agent,
-        f"agent-{arguments.samples}": agents.BestOf(agent, arguments.samples),
+    pictures = {
+        "learning_curve.png": draw_learning_curve(result),
+        f"{job.objective.replace(' ', '_')}.png": draw_objectives(evaluation, job.objective),
+        "gantt.png": job.picture(*agents.play_episode(agent, scenario, seed=EVALUATION_SEED)),
     }
-    return agents.evaluate(policies, scenario, episodes=arguments.sampled_episodes, seed=EVALUATION_SEED, progress=True)
+    for name, figure in pictures.items():
+        save_figure(figure, out / name)
+    print(f"\n{arguments.episodes} unseen episodes of {job.episodes()}; the same for everybody\n{evaluation}")
+    if sampled is not None:
+        print(f"\nWith more time, on {arguments.sampled_episodes} of them\n{sampled}")
+    print(f"\nwritten to {out}: {', '.join(['checkpoint/', 'results.json', *pictures])}")
 
 
 def main(arguments: Arguments) -> None:
     """Train, evaluate, report."""
-    family = agents.Family.named(arguments.scenario, **parse_overrides(arguments.override))
-    out = arguments.out or Path("runs") / arguments.scenario
-    result = agents.train(family, arguments.training, out, resume=arguments.resume)
-    report(arguments, family, out, result)
+    report(arguments, arguments.job.train(arguments.out, resume=arguments.resume))
 
 
 def parse(command_line: list[str]) -> Arguments:
-    """Read the command line; the scenario sets the defaults of the training."""
-    words = [word for part in command_line for word in part.split("=", 1)]
-    names = [after for before, after in pairwise(words) if before == "--scenario"]
-    default = Arguments(training=recipe(names[-1] if names else "bls"))
-    return tyro.cli(Arguments, args=command_line, default=default)
+    """Read the command line: a name, the first one unless given, and its arguments.
+
+    Raises:
+        UnknownName: There is no such name.
+        InvalidValue: It is spelt as in the first release.
+    """
+    if any(word.split("=")[0] in ("--scenario", "--override") for word in command_line):
+        now = "python train.py NAME --scenario.FIELD VALUE, such as python train.py bls --scenario.n-users 60"
+        raise InvalidValue(f"--scenario NAME and --override FIELD=VALUE are spelt otherwise now: {now}")
+    known = jobs()
+    default = next(iter(known))
+    first = command_line[0] if command_line else ""
+    if first not in (*known, "-h", "--help"):
+        if first and not first.startswith("-"):
+            raise UnknownName("preset", first, known)
+        command_line = [default, *command_line]
+    offered = {name: (job.description, Arguments(job, Path("runs") / name)) for name, job in known.items()}
+    what = f"Train an agent, evaluate it against the planners, and report. Without a name it is {default}."
+    arguments: Arguments = tyro.extras.overridable_config_cli(
+        offered, args=command_line, prog="train.py", description=f"{what} train.py NAME --help lists its arguments."
+    )
+    return arguments
 
 
 if __name__ == "__main__":
-    try:
-        main(parse(sys.argv[1:]))
-    except (PlEnvError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; go on with --resume")
+    sys.exit(exit_code(lambda: main(parse(sys.argv[1:]))))

@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pl_env.errors import FileFormatError
+from pl_env.files import read_json
 from pl_env.ranges import require
 
 FORMAT = "pl-env-agent"
@@ -110,16 +111,7 @@ def load_checkpoint(folder: str | os.PathLike[str], *names: str) -> tuple[dict[s
 
 def _read_header(path: Path) -> dict[str, Any]:
     file = path / HEADER
-    try:
-        header = json.loads(file.read_text())
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise FileFormatError(f"{file}: not JSON, or truncated ({error})") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileFormatError(f"{file}: not a checkpoint of an agent")
-    if header.get("version") != VERSION:
-        raise FileFormatError(f"{file}: format version {header.get('version')}; this release reads version {VERSION}")
+    header = read_json(file, FORMAT, VERSION, "a checkpoint of an agent")
     if not isinstance(header.get("sha256"), dict):
         raise FileFormatError(f"{file}: damaged, it has no hashes")
     return header

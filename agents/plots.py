@@ -2,39 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from agents.training import TrainingResult
 from baselines.evaluation import Evaluation
 
-_SHOWN = {
-    "imitation": ("regret", "users lost by a decision,\nwhere it is not sure"),
-    "fine-tuning": ("served_ratio", "served user ratio, exploring"),
-}
 
-
-def draw_learning_curve(curve: Sequence[dict[str, Any]]) -> Figure:
+def draw_learning_curve(result: TrainingResult[Any]) -> Figure:
     """How the learner does while it trains, over the states that it has learnt from; a panel for each stage."""
-    stages = list(dict.fromkeys(point["stage"] for point in curve))
+    stages = list(dict.fromkeys(point["stage"] for point in result.curve))
     figure = Figure(figsize=(8, 3 * len(stages)), layout="constrained")
     panels = np.atleast_1d(figure.subplots(len(stages), 1))
     for axes, stage in zip(panels, stages, strict=True):
-        name, label = _SHOWN[stage]
-        points = [point for point in curve if point["stage"] == stage and name in point]
-        axes.plot([point["states"] for point in points], [point[name] for point in points], color="#4477aa")
+        measure = result.measures[stage]
+        points = [point for point in result.curve if point["stage"] == stage and measure.name in point]
+        axes.plot([point["states"] for point in points], [point[measure.name] for point in points], color="#4477aa")
         axes.set_title(stage)
         axes.set_xlabel("states learnt from")
-        if stage == "imitation":
-            axes.set_yscale("log")
-        axes.set_ylabel(label)
+        axes.set_yscale(measure.scale)
+        axes.set_ylabel(measure.label)
     return figure
 
 
-def draw_served_ratios(evaluation: Evaluation) -> Figure:
-    """Served ratio of every policy with its 95 % interval, best first."""
+def draw_objectives(evaluation: Evaluation, objective: str) -> Figure:
+    """What every policy attains with its 95 % interval, the largest on top; `objective` names it."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     ranking = sorted(evaluation, key=lambda name: evaluation[name].mean)
@@ -47,6 +41,5 @@ def draw_served_ratios(evaluation: Evaluation) -> Figure:
     axes.barh(ranking, means, xerr=errors, color=colours, capsize=3)
     for place, mean in enumerate(means):
         axes.text(0.005, place, f"{mean:.3f}", va="center", color="white", fontsize=9)
-    episodes = len(evaluation[ranking[0]].served_ratio)
-    axes.set_xlabel(f"served user ratio, mean of {episodes} episodes with 95 % interval")
+    axes.set_xlabel(f"{objective}, mean of the episodes with its 95 % interval")
     return figure

@@ -1,4 +1,4 @@
-"""Training in stages: imitation, then fine-tuning. Resumable, logged, its result a checkpoint that `agents.load` reads.
+"""Training in stages, of any system's agent: resumable, logged, its result a checkpoint that `agents.load` reads.
 
 Every round of a stage is a pure function of the weights and the optimiser that it starts from, the seed and its
 number, and leaves a checkpoint. So a run that is killed at any moment and resumed ends with the same bits as one that
@@ -11,215 +11,201 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.tensorboard.writer import SummaryWriter
 from tqdm import tqdm
 
-from agents.agent import Agent, load
+from agents.agent import TrainedAgent
 from agents.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
-from agents.partial_loading.families import Family
-from agents.partial_loading.fine_tuning import FineTuning, FineTuningConfig
-from agents.partial_loading.imitation import ImitationConfig, imitate
-from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
-from agents.partial_loading.teachers import plays_for
 from pl_env.errors import FileFormatError, InvalidValue
-from pl_env.ranges import require, require_integer
-from pl_env.seeds import TRAINING_STREAM, small_seed
 
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint's folder in the output folder."""
 
+_MAY_DIFFER = {"threads"}
+"""What a resumed run may change, as it changes no bits."""
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What network to train, and how.
+
+class Measure(NamedTuple):
+    """What a stage's learning curve shows: the name of a number that its rounds report, a label, the axis's scale."""
+
+    name: str
+    label: str
+    scale: str = "linear"
+
+
+class Stage(Protocol):
+    """Some rounds of training in one way.
 
     Attributes:
-        seed: Seed of weights, episodes and minibatches.
-        initial: Agent to begin with, a name or a folder for `agents.load`; "" for fresh weights.
-        width: Channels of the network's codes.
-        layers: Attention layers.
-        heads: Attention heads of a layer.
-        planned_values: Whether the network is shown what a planner expects of each action. For clustered sharing; it
-            is of use where channels are drawn anew.
-        threads: Threads of torch in this process. More gain nothing for networks this small, and where other
-            programs want the cores they wait for each other: two threads took 8 times as long as one.
-        imitation: The first stage.
-        fine_tuning: The second.
-
-    Raises:
-        InvalidValue: A field is out of range.
+        name: Its name in learning curves and logs.
+        rounds: How many; at least one.
+        measure: What its learning curve shows.
     """
 
-    seed: int = 0
-    initial: str = ""
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    planned_values: bool = False
-    threads: int = 1
-    imitation: ImitationConfig = field(default_factory=ImitationConfig)
-    fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
-
-    def __post_init__(self) -> None:
-        require_integer("seed", self.seed, 0, 2**31)
-        require(isinstance(self.initial, str), "initial", self.initial, "the name or folder of an agent, or empty")
-        self.network(1)
-        require_integer("threads", self.threads, 1, 1024)
-        require_integer("imitation.rounds + fine_tuning.rounds", self.rounds, 1)
-
-    def network(self, batch_cap: int) -> NetworkConfig:
-        """The network to train."""
-        return NetworkConfig(batch_cap, self.width, self.layers, self.heads, self.planned_values)
+    name: str
+    rounds: int
+    measure: Measure
 
     @property
-    def rounds(self) -> int:
-        """Rounds of both stages."""
-        return self.imitation.rounds + self.fine_tuning.rounds
+    def network(self) -> nn.Module:
+        """What learns; from `begin` on."""
+        ...
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The network's, Adam or one like it; from `begin` on."""
+        ...
+
+    def begin(self, average: Any) -> None:
+        """Make network and optimiser.
+
+        Args:
+            average: The moving average of weights, a network. The stage's own begins as a copy of it, and every
+                round moves the average, see `update_average`.
+        """
+        ...
+
+    def round(self, number: int, place: int) -> dict[str, float]:
+        """Learn for a round.
+
+        Args:
+            number: Number of the round in the whole training, from 0, which sets its random numbers.
+            place: Number of the round in this stage, from 0, which sets its learning rate.
+
+        Returns:
+            What to log; "states" is how many states it learnt from. What is not finite is left out.
+        """
+        ...
+
+
+def update_average(average: nn.Module, network: nn.Module, share: float) -> None:
+    """Update the exponential moving average of weights: move it by a share of the way to the network's."""
+    with torch.no_grad():
+        for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
+            mean.lerp_(weight, share)
+
+
+A = TypeVar("A", bound=TrainedAgent)
 
 
 @dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(Generic[A]):
     """What a training run leaves.
 
     Attributes:
         agent: The trained agent.
-        curve: A point per round: ``round``, ``stage`` ("imitation" or "fine-tuning"), ``states`` so far, ``seconds``
-            since the start of training, and what the stage reports.
+        curve: A point per round: ``round``, ``stage`` (its name), ``states`` so far, ``seconds`` since the start of
+            training, and what the stage reports.
+        measures: What of it to draw, by the stage's name.
     """
 
-    agent: Agent
+    agent: A
     curve: list[dict[str, Any]]
+    measures: Mapping[str, Measure]
 
 
-def train(
-    family: Family,
-    config: TrainingConfig,
+def train_in_stages(
+    agent: A,
+    stages: Sequence[Stage],
     out: Path,
     *,
     resume: bool = False,
     progress: bool = True,
-    watch: Callable[[Agent, float], None] | None = None,
-) -> TrainingResult:
+    watch: Callable[[A, float], None] | None = None,
+) -> TrainingResult[A]:
     """Train an agent; leaves ``checkpoint/`` and ``tensorboard/`` in the output folder.
 
     Args:
-        family: What to train on.
-        config: How.
+        agent: Where to begin. Its network becomes the moving average of weights, which is what is evaluated; its
+            ``trained_on`` says what the training is of: JSON types in groups, such as "family" and "config".
+        stages: The stages; every one begins with the average that the one before it has left.
         out: Output folder.
-        resume: Continue from the folder's checkpoint; it must be of the same family and config, but for ``threads``.
+        resume: Continue from the folder's checkpoint; its ``trained_on`` must be the same, but for "threads".
         progress: Show a progress bar.
         watch: Is shown the agent after every round, and the states seen so far.
 
     Raises:
         FileFormatError: ``resume`` finds no checkpoint, or a damaged one.
-        InvalidValue: ``resume`` finds a checkpoint of something else; or ``out`` holds a run and ``resume`` is False;
-            or fine-tuning is asked for and the family is more than one scenario, or the network is shown a plan and
-            libraries differ.
+        InvalidValue: ``resume`` finds a checkpoint of something else; or ``out`` holds a run and ``resume`` is False.
     """
-    one = family.is_one_scenario or config.fine_tuning.rounds == 0
-    require(one, "fine_tuning.rounds", config.fine_tuning.rounds, "0 where deadline or theta is a range")
-    unknown = config.planned_values and config.fine_tuning.rounds > 0 and family.scenario.resample_library
-    require(not unknown, "planned_values", True, "False to fine-tune where libraries differ")
-    torch.set_num_threads(config.threads)
-    run = _Run(family, config, begins=not resume)
+    run = _Run(agent, stages)
     if resume:
         run.restore(out / CHECKPOINT)
     elif is_checkpoint(out / CHECKPOINT):
         raise InvalidValue(f"out is {str(out)!r}; it must be a folder without a checkpoint, or be given with resume")
-    if run.done < config.rounds:
+    if run.done < run.rounds:
         run.learn(out, progress, watch)
-    return TrainingResult(run.agent(), run.curve)
+    return TrainingResult(run.agent(), run.curve, {stage.name: stage.measure for stage in stages})
 
 
-class _Run:
-    """A training run: weights, their average, the stage's optimiser, the rounds done and the curve."""
+class _Run(Generic[A]):
+    """A training run: the average of weights, the rounds done, the stage of the next one, and the curve."""
 
-    def __init__(self, family: Family, config: TrainingConfig, begins: bool) -> None:
-        self.family, self.config = family, config
+    def __init__(self, agent: A, stages: Sequence[Stage]) -> None:
+        self._kind = type(agent)
+        self._trained_on = json.loads(json.dumps(agent.trained_on, default=_plain))
+        self._average = agent.network
+        self._stages = stages
+        self.rounds = sum(stage.rounds for stage in stages)
         self.done = 0
         self.curve: list[dict[str, Any]] = []
-        torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
-        self.network = SchedulingNetwork(config.network(family.scenario.max_batch_size))
-        if config.initial and begins:
-            self._begin_with(load(config.initial))
-        self.average = copy.deepcopy(self.network)
-        self.optimizer: torch.optim.Optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
-        self.fine_tuning: FineTuning | None = None
-        if config.imitation.rounds == 0:
-            self._begin_fine_tuning()
+        self._stage, self._place = stages[0], 0
+        self._stage.begin(self._average)
 
-    def _begin_with(self, agent: Agent) -> None:
-        before, now = agent.network.config, self.network.config
-        require(before == now, "network of the initial agent", before, f"{now}")
-        self.network.load_state_dict(agent.network.state_dict())
-
-    def _begin_fine_tuning(self) -> None:
-        """The second stage goes on from the average weights of the first, with an optimiser of its own."""
-        self.fine_tuning = FineTuning(self.average, self.family.scenario, self.config.fine_tuning)
-        self.network, self.optimizer = self.fine_tuning.network, self.fine_tuning.optimizer
-
-    def agent(self) -> Agent:
+    def agent(self) -> A:
         """The agent so far."""
-        trained_on = {"family": self.family.to_dict(), "config": asdict(self.config), "rounds": self.done}
-        return Agent(copy.deepcopy(self.average), json.loads(json.dumps(trained_on, default=_plain)))
+        return self._kind(copy.deepcopy(self._average), {**self._trained_on, "rounds": self.done})
 
-    def learn(self, out: Path, progress: bool, watch: Callable[[Agent, float], None] | None) -> None:
+    def learn(self, out: Path, progress: bool, watch: Callable[[A, float], None] | None) -> None:
         """Run all rounds that are left, with a checkpoint after each."""
-        config, seconds_before = self.config, self.curve[-1]["seconds"] if self.curve else 0.0
-        play_round = plays_for(self.family, config.imitation) if config.imitation.rounds > 0 else None
+        seconds_before = self.curve[-1]["seconds"] if self.curve else 0.0
         start = time.perf_counter()
-        bar = tqdm(total=config.rounds, initial=self.done, desc="training", unit="round", disable=not progress)
+        bar = tqdm(total=self.rounds, initial=self.done, desc="training", unit="round", disable=not progress)
         with SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer, bar:
-            while self.done < config.rounds:
-                if self.fine_tuning is None and play_round is not None:
-                    report = imitate(
-                        self.network,
-                        self.average,
-                        self.optimizer,
-                        play_round,
-                        config.imitation,
-                        config.seed,
-                        self.done,
-                    )
-                elif self.fine_tuning is not None:
-                    place = self.done - config.imitation.rounds
-                    report = self.fine_tuning.round(self.average, config.seed, self.done, place)
+            while self.done < self.rounds:
+                report = self._stage.round(self.done, self._place)
                 self._record(report, seconds_before + time.perf_counter() - start, writer)
                 self.done += 1
-                if self.done == config.imitation.rounds and config.fine_tuning.rounds > 0:
-                    self._begin_fine_tuning()
-                self.save(out / CHECKPOINT)
+                self._go_to_stage()
+                self._save(out / CHECKPOINT)
                 if watch is not None:
                     watch(self.agent(), self.curve[-1]["states"])
                 bar.update()
                 bar.set_postfix({name: f"{value:.4f}" for name, value in report.items() if name != "states"})
 
-    def _record(self, report: dict[str, float], seconds: float, writer: SummaryWriter) -> None:
-        states = report.pop("states") + (self.curve[-1]["states"] if self.curve else 0.0)
-        stage = "imitation" if self.fine_tuning is None else "fine-tuning"
-        shown = {name: value for name, value in report.items() if math.isfinite(value)}
+    def _go_to_stage(self) -> None:
+        """Find the next round's stage, the last one after the last round; a stage begins with the average."""
+        before, self._place = self._stage, self.done
+        for stage in self._stages:
+            self._stage = stage
+            if self._place < stage.rounds:
+                break
+            self._place -= stage.rounds
+        if self._stage is not before:
+            self._stage.begin(self._average)
+
+    def _record(self, report: Mapping[str, float], seconds: float, writer: SummaryWriter) -> None:
+        states = report["states"] + (self.curve[-1]["states"] if self.curve else 0.0)
+        stage = self._stage.name
+        shown = {name: value for name, value in report.items() if name != "states" and math.isfinite(value)}
         self.curve.append({"round": self.done, "stage": stage, "states": states, "seconds": seconds, **shown})
         for name, value in shown.items():
             writer.add_scalar(f"{stage}/{name}", value, self.done)
 
-    def save(self, folder: Path) -> None:
+    def _save(self, folder: Path) -> None:
         """Write the checkpoint. An agent is the average; the rest is what the next round starts from."""
         agent = self.agent()
-        header = {
-            "network": agent.network.config.to_dict(),
-            "trained_on": agent.trained_on,
-            "training": {"rounds_done": self.done, "curve": self.curve},
-        }
-        training = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        training |= _flatten_optimizer(self.optimizer)
+        header = agent.header() | {"training": {"rounds_done": self.done, "curve": self.curve}}
+        training = {f"network.{name}": value for name, value in self._stage.network.state_dict().items()}
+        training |= _flatten_optimizer(self._stage.optimizer)
         save_checkpoint(folder, header, {"weights": agent.network.state_dict(), "training": training})
 
     def restore(self, folder: Path) -> None:
@@ -237,22 +223,20 @@ class _Run:
         try:
             self.done = int(header["training"]["rounds_done"])
             self.curve = list(header["training"]["curve"])
-            self.average.load_state_dict(parts["weights"])
-            if self.done >= self.config.imitation.rounds and self.config.fine_tuning.rounds > 0:
-                self._begin_fine_tuning()
+            self._average.load_state_dict(parts["weights"])
+            self._go_to_stage()
             prefix = "network."
             weights = {name.removeprefix(prefix): v for name, v in training.items() if name.startswith(prefix)}
-            self.network.load_state_dict(weights)
-            _restore_optimizer(self.optimizer, training)
+            self._stage.network.load_state_dict(weights)
+            _restore_optimizer(self._stage.optimizer, training)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise FileFormatError(f"{folder}: its training state does not fit its network ({reason})") from None
 
     def _require_same(self, trained_on: dict[str, Any], folder: Path) -> None:
-        now = self.agent().trained_on
-        for what in ("family", "config"):
-            before_all, now_all = _flat(trained_on.get(what, {})), _flat(now[what])
-            for name in sorted((before_all | now_all).keys() - {"threads"}):
+        for what, now in self._trained_on.items():
+            before_all, now_all = _flat(trained_on.get(what, {})), _flat(now)
+            for name in sorted((before_all | now_all).keys() - _MAY_DIFFER):
                 before, value = before_all.get(name), now_all.get(name)
                 if before != value:
                     raise InvalidValue(f"{name} is {value!r}; it must be {before!r}, as in the {what} of {folder}")

@@ -1,4 +1,8 @@
-"""Means of paired episodes: interquartile means and bootstrap intervals."""
+"""Means of paired episodes: interquartile means, and intervals of two kinds.
+
+What is evaluated has intervals by the bootstrap; the figures have the normal approximation, which is as good for their
+1,000 realisations and costs nothing for thousands of points.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+_NORMAL_95 = 1.959964
 
 Floats = NDArray[np.float64]
 
@@ -27,3 +32,10 @@ def bootstrap_interval(values: Floats) -> tuple[float, float]:
     means = [float(values[rng.integers(len(values), size=len(values))].mean()) for _ in range(RESAMPLES)]
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
+
+
+def mean_and_half_width(values: Floats) -> tuple[float, float]:
+    """Mean, and half the width of its 95 % confidence interval (normal approximation; NaN for a single value)."""
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(_NORMAL_95 * values.std(ddof=1) / np.sqrt(len(values)))

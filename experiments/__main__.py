@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import tyro
 
 import baselines
-import experiments.partial_loading.figures
 from experiments import solver_table
-from experiments.partial_loading import benchmark_sets
-from experiments.partial_loading.report import write
-from experiments.partial_loading.reproduction import compute
 from experiments.points import code_version
+from pl_env import benchmark, benchmark_names
 from pl_env.command_line import exit_code
-from pl_env.errors import PlEnvError, UnknownName
-from pl_env.partial_loading.benchmark import FOLDER, BenchmarkSet, benchmark, benchmark_names
 from pl_env.ranges import require_integer
+from pl_env.systems import FIRST, SYSTEMS, face, split
 
 app = tyro.extras.SubcommandApp()
 
-FULL, QUICK = 1000, 40
-"""Channel realisations a point: as in the paper, and in a minute."""
+
+def room(system: str, module: str) -> ModuleType:
+    """A module of a system's room, ``experiments.<system>``.
+
+    ``reproduction`` has ``FULL`` and ``QUICK`` (realisations), ``figures(names)`` and ``reproduce(...)``;
+    ``benchmark_sets`` has ``RECIPES`` (names) and ``certify(...)``.
+
+    Raises:
+        UnknownName: There is no such system.
+    """
+    face(system)
+    return import_module(f"experiments.{system}.{module}")
 
 
 @app.command
 def reproduce(
+    systems: tyro.conf.Positional[tuple[str, ...]] = (),
     figures: tuple[str, ...] = (),
     quick: bool = False,
     realisations: int | None = None,
@@ -35,44 +44,56 @@ def reproduce(
     cache: Path = Path("runs/reproduction-cache"),
     out: Path | None = None,
 ) -> None:
-    """Compute the paper's figures, and set its numbers beside ours.
+    """Compute the figures of a system's paper, and set its numbers beside ours.
 
     Args:
-        figures: Names of figures; all unless given.
-        quick: A few realisations a point in place of the paper's 1,000: about a minute.
+        systems: Systems; all unless given.
+        figures: Names of figures, of the first system unless one is named; all unless given.
+        quick: A few realisations a point in place of as many as in the paper: about a minute.
         realisations: Channel realisations a point.
         seed: Seed of the instances.
         workers: Processes; 0 for one per core.
         cache: Folder that keeps finished points; an interrupted run goes on from it.
         out: Folder of the report. Only a complete run goes to docs unless told otherwise; others go to runs.
     """
-    chosen = experiments.partial_loading.figures.figures(figures)
-    n = realisations if realisations is not None else QUICK if quick else FULL
-    require_integer("realisations", n, 1)
     require_integer("seed", seed, 0)
     require_integer("workers", workers, 0)
-    complete = not figures and n == FULL and seed == 0
-    if out is None:
-        out = Path("docs" if complete else "runs/reproduction-quick" if quick else "runs/reproduction")
-    if complete:
-        command = "make reproduce"
-    else:
-        command = "python -m experiments reproduce" + (f" --figures {' '.join(figures)}" if figures else "")
-        command += f" --realisations {n} --seed {seed}"
-    findings = compute(chosen, n, seed, cache, workers, command)
-    print(f"written: {write(findings, out)}")
+    if realisations is not None:
+        require_integer("realisations", realisations, 1)
+    rooms = [room(system, "reproduction") for system in systems or ((FIRST,) if figures else SYSTEMS)]
+    chosen = [of_system.figures(figures) for of_system in rooms]
+    for of_system, its_figures in zip(rooms, chosen, strict=True):
+        n = realisations or (of_system.QUICK if quick else of_system.FULL)
+        complete = not figures and n == of_system.FULL and seed == 0
+        folder = Path("docs" if complete else "runs/reproduction-quick" if quick else "runs/reproduction")
+        command = "make reproduce" if complete else _command(systems, figures, n, seed)
+        written = of_system.reproduce(its_figures, n, seed, cache, workers, command, out or folder)
+        print(f"written: {written}")
+
+
+def _command(systems: tuple[str, ...], figures: tuple[str, ...], realisations: int, seed: int) -> str:
+    """What to type to get the same again."""
+    words = ["python -m experiments reproduce", *systems]
+    if figures:
+        words += ["--figures", *figures]
+    return " ".join([*words, f"--realisations {realisations} --seed {seed}"])
 
 
 @app.command
-def list_figures() -> None:
-    """List the figures by name."""
-    for figure in experiments.partial_loading.figures.figures():
-        print(f"{figure.name:6s} {figure.title}")
+def list_figures(systems: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
+    """List the figures by name.
+
+    Args:
+        systems: Systems; all unless given.
+    """
+    for system in systems or SYSTEMS:
+        for figure in room(system, "reproduction").figures():
+            print(f"{figure.name:6s} {figure.title}")
 
 
 @app.command(name="benchmark-sets")
 def certify_benchmark_sets(
-    names: tuple[str, ...] = (), write: bool = False, solve_again: bool = True, folder: Path = FOLDER
+    names: tuple[str, ...] = (), write: bool = False, solve_again: bool = True, folder: Path | None = None
 ) -> None:
     """Draw the benchmark sets again, replay their schedules and certify their optima anew; or make them.
 
@@ -80,23 +101,11 @@ def certify_benchmark_sets(
         names: Sets; all unless given.
         write: Make the sets and write them to the folder before.
         solve_again: Certify the optima anew; else only draw the instances and replay the schedules.
-        folder: Folder of the sets.
+        folder: Folder of the sets; where those that ship with the package lie, unless given.
     """
-    for name in names or tuple(benchmark_sets.RECIPES):
-        if name not in benchmark_sets.RECIPES:
-            raise UnknownName("benchmark set", name, benchmark_sets.RECIPES)
-        path = folder / f"{name}.npz"
-        if write:
-            benchmark_sets.make(name, progress=True).save(path)
-        loaded = BenchmarkSet.load(path)
-        found = list(benchmark_sets.problems(loaded, solve_again=solve_again, progress=True))
-        if found:
-            raise PlEnvError("; ".join(found))
-        print(
-            f"{name}: {len(loaded)} instances, {int(loaded.is_optimal.sum())} with a proven optimum, "
-            f"{int(loaded.served.sum())} users served, {int(loaded.upper_bound.sum())} at most; "
-            f"{path.stat().st_size / 1e3:.0f} kB, SHA-256 {loaded.content_hash()[:16]}"
-        )
+    everything = (f"{system}/{name}" for system in SYSTEMS for name in room(system, "benchmark_sets").RECIPES)
+    for system, name in map(split, names or everything):
+        print(room(system, "benchmark_sets").certify(name, write=write, solve_again=solve_again, folder=folder))
 
 
 @app.command

@@ -1,24 +1,33 @@
-"""Draws any figure from its description and its results."""
+"""Draws any figure from its description and its results: curves with intervals, or bars where run times count."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Picture
 from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
-from experiments.partial_loading.figures import Figure, Panel
-from experiments.partial_loading.latency import BATCH, Latency
-from experiments.partial_loading.targets import Results
-from experiments.points import Result, mean_and_half_width
+from baselines.statistics import mean_and_half_width
+from experiments.figures import Figure, Panel
+from experiments.points import Curve, Result
+
+Floats = NDArray[np.float64]
 
 
-def draw(figure: Figure, results: Results) -> Picture:
-    """A figure of one or several panels; the panels of a figure with run times are bars, the others curves."""
+def draw(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float) -> Picture:
+    """A figure of one or several panels; the panels of a figure with run times are bars, the others curves.
+
+    Args:
+        figure: The figure.
+        results: Results of the points of each panel, by the panel's name.
+        quantity: Label of the vertical axis.
+        highest: Largest value there can be; the axis of bars ends a little above it.
+    """
     if figure.timed:
-        return _draw_bars(figure, results)
+        return _draw_bars(figure, results, quantity, highest)
     n_columns = min(2, len(figure.panels))
     n_rows = -(-len(figure.panels) // n_columns)
     picture = Picture(figsize=(4.6 * n_columns + 0.6 * (n_columns == 1), 3.3 * n_rows + 0.7), layout="constrained")
@@ -26,7 +35,7 @@ def draw(figure: Figure, results: Results) -> Picture:
     for axes, panel in zip(grid.flat, figure.panels, strict=True):
         _draw_curves(axes, panel, results[panel.name])
     for row in grid:
-        row[0].set_ylabel("served user ratio")
+        row[0].set_ylabel(quantity)
     _add_legend(picture, figure.panels)
     return picture
 
@@ -34,9 +43,7 @@ def draw(figure: Figure, results: Results) -> Picture:
 def _draw_curves(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     places = [value / panel.unit for value in panel.values]
     for row, curve in enumerate(panel.curves):
-        intervals = [mean_and_half_width(result.served_ratio[row]) for result in results]
-        means = np.array([mean for mean, _ in intervals])
-        half_widths = np.nan_to_num([half_width for _, half_width in intervals])
+        means, half_widths = _intervals([result.served_ratio[row] for result in results])
         axes.errorbar(
             places,
             means,
@@ -55,7 +62,7 @@ def _draw_curves(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     axes.set_xticks(places, [panel.label(value) for value in panel.values])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(panel.axis)
-    axes.set_title(f"({panel.name}) {panel.title}" if panel.name[0].isdigit() else panel.title, fontsize=10)
+    axes.set_title(panel.title, fontsize=10)
     axes.grid(color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -72,49 +79,44 @@ def _add_legend(picture: Picture, panels: Sequence[Panel]) -> None:
     picture.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=9, frameon=False)
 
 
-def _draw_bars(figure: Figure, results: Results) -> Picture:
-    """Served ratio above, run time below, one column per panel."""
+def _draw_bars(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float) -> Picture:
+    """The quantity above, run time below, one column per panel."""
     picture = Picture(figsize=(4.6 * len(figure.panels), 5.6), layout="constrained")
     grid = picture.subplots(2, len(figure.panels), squeeze=False, sharex="col", sharey="row")
     for (above, below), panel in zip(grid.T, figure.panels, strict=True):
         (result,) = results[panel.name]
         names = [curve.label for curve in panel.curves]
-        intervals = [mean_and_half_width(row) for row in result.served_ratio]
-        means = np.array([mean for mean, _ in intervals])
-        half_widths = np.nan_to_num([half_width for _, half_width in intervals])
-        milliseconds = np.median(result.seconds, axis=1) * 1e3
-        for axes, heights, offset in ((above, means, 4), (below, milliseconds, 2)):
-            hatches = ["//" if curve.dashed else "" for curve in panel.curves]
-            axes.bar(names, heights, color=[c.colour for c in panel.curves], hatch=hatches, edgecolor="white")
-            for place, height in enumerate(heights):
-                text = f"{height:.3f}" if axes is above else f"{height:.2g}"
-                axes.annotate(
-                    text, (place, height), xytext=(0, offset), textcoords="offset points", ha="center", fontsize=8
-                )
+        means, half_widths = _intervals(result.served_ratio)
+        _bars(above, panel.curves, means, ".3f", offset=4)
+        _bars(below, panel.curves, np.median(result.seconds, axis=1) * 1e3, ".2g", offset=2)
         above.errorbar(names, means, yerr=half_widths, fmt="none", ecolor="black", capsize=3)
-        above.set_title(f"({panel.name}) {panel.title}", fontsize=10)
-        above.set_ylim(0, 1.12)
+        above.set_title(panel.title, fontsize=10)
+        above.set_ylim(0, 1.12 * highest)
         below.set_yscale("log")
         below.margins(y=0.15)
         below.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor", fontsize=8)
-    grid[0, 0].set_ylabel("served user ratio")
+    grid[0, 0].set_ylabel(quantity)
     grid[1, 0].set_ylabel("median run time (ms)")
     return picture
 
 
-def draw_latencies(rows: Sequence[Latency]) -> Picture:
-    """Stacked bars of figure 1."""
-    picture = Picture(figsize=(5.2, 3.6), layout="constrained")
-    axes = picture.subplots()
-    names = [row.architecture for row in rows]
-    load = [row.load_seconds * 1e3 for row in rows]
-    compute = [row.compute_seconds * 1e3 for row in rows]
-    axes.bar(names, load, color="#ee6677", width=0.55, label="loading")
-    axes.bar(names, compute, bottom=load, color="#228833", width=0.55, label="compute")
-    for place, (below, above) in enumerate(zip(load, compute, strict=True)):
-        text = f"{100 * below / (below + above):.1f} % loading"
-        axes.annotate(text, (place, below + above), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
-    axes.margins(y=0.12)
-    axes.set_ylabel(f"time at batch {BATCH} (ms)")
-    axes.legend(loc="upper left", frameon=False)
-    return picture
+def _bars(axes: Axes, curves: Sequence[Curve], heights: Floats, number: str, offset: int) -> None:
+    """A bar for each curve, its height written so many points above it."""
+    hatches = ["//" if curve.dashed else "" for curve in curves]
+    colours = [curve.colour for curve in curves]
+    axes.bar([curve.label for curve in curves], heights, color=colours, hatch=hatches, edgecolor="white")
+    for place, height in enumerate(heights):
+        axes.annotate(
+            format(height, number),
+            (place, height),
+            xytext=(0, offset),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+
+
+def _intervals(rows: Sequence[Floats] | Floats) -> tuple[Floats, Floats]:
+    """Means of the rows, and half the widths of their 95 % intervals; 0 where there is none."""
+    intervals = [mean_and_half_width(row) for row in rows]
+    return np.array([mean for mean, _ in intervals]), np.nan_to_num([half_width for _, half_width in intervals])

@@ -20,13 +20,12 @@ import baselines
 import pl_env
 from pl_env.errors import FileFormatError
 from pl_env.files import load_arrays, save_arrays
-from pl_env.partial_loading.scenario import Scenario
+from pl_env.protocols import Scenario
 
 EXPERIMENT_STREAM = 11
 """First entry of the seed of every instance, (EXPERIMENT_STREAM, seed, n): no other part of the repository uses it."""
 
 _KIND = "experiment-point"
-_NORMAL_95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ class Point:
         return Result(self, served_ratio, seconds)
 
     def _instance(self, n: int) -> pl_env.Instance:
-        return self.scenario.sample(np.random.default_rng((EXPERIMENT_STREAM, self.seed, n)))
+        instance: pl_env.Instance = self.scenario.sample(np.random.default_rng((EXPERIMENT_STREAM, self.seed, n)))
+        return instance
 
 
 @dataclass(frozen=True)
@@ -138,13 +138,6 @@ class Result:
         """Keep the result in its file, whole or not at all."""
         arrays = {"served_ratio": self.served_ratio, "seconds": self.seconds}
         save_arrays(path_of(self.point, folder), _KIND, {"key": self.point.key}, arrays)
-
-
-def mean_and_half_width(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean, and half the width of its 95 % confidence interval (normal approximation; nan for a single value)."""
-    if len(values) < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(_NORMAL_95 * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def path_of(point: Point, folder: Path) -> Path:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 import baselines
 import pl_env
+from experiments.tables import duration, markdown
 from pl_env.errors import UnsupportedInstance
 from pl_env.files import write_atomically
 from pl_env.partial_loading.benchmark import BenchmarkSet
@@ -68,30 +69,24 @@ def _bound(benchmark: BenchmarkSet) -> Row:
 
 def table(results: dict[str, list[Row]]) -> str:
     """The results as one Markdown table."""
-    lines = [
-        "| set | solver | served ratio | gap to the optimum | proven | median time | longest time |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for name, rows in results.items():
+    rows = []
+    for name, of_solvers in results.items():
         benchmark = pl_env.benchmark(name)
         best = benchmark.served / np.array([instance.n_users for instance in benchmark.instances])
-        for row in rows:
+        for row in of_solvers:
             ratio = row.served_ratio.mean()
-            gap = 100 * (1 - ratio / best.mean())
-            proven = f"{row.proven} of {len(benchmark)}" if row.proven else ""
-            solver = row.solver if row.solver.startswith("*") else f"`{row.solver}`"
-            lines.append(
-                f"| {name} | {solver} | {ratio:.4f} | {gap:+.2f} % | {proven} "
-                f"| {_duration(float(np.median(row.seconds)))} | {_duration(float(row.seconds.max()))} |"
+            rows.append(
+                {
+                    "set": name,
+                    "solver": row.solver if row.solver.startswith("*") else f"`{row.solver}`",
+                    "served ratio": f"{ratio:.4f}",
+                    "gap to the optimum": f"{100 * (1 - ratio / best.mean()):+.2f} %",
+                    "proven": f"{row.proven} of {len(benchmark)}" if row.proven else "",
+                    "median time": duration(float(np.median(row.seconds))),
+                    "longest time": duration(float(row.seconds.max())),
+                }
             )
-    return "\n".join(lines)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
+    return markdown(rows, right=("served ratio", "gap to the optimum", "proven", "median time", "longest time"))
 
 
 def write(text: str, path: Path) -> None:

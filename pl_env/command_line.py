@@ -9,10 +9,10 @@ from pl_env.errors import PlEnvError
 
 
 def exit_code(command: Callable[[], object]) -> int:
-    """Run a command and give its exit code; a user's mistake prints one sentence and gives 1, an interruption 130."""
+    """Run a command and give its exit code: 1 after one sentence on a user's mistake or a file, 130 if interrupted."""
     try:
         command()
-    except PlEnvError as error:
+    except (PlEnvError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

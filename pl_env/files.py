@@ -99,6 +99,34 @@ def load_arrays(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any]
     return header, arrays
 
 
+def read_json(path: str | os.PathLike[str], kind: str, version: int, what: str) -> dict[str, Any]:
+    """Read a JSON object that says its "format" and "version".
+
+    Args:
+        path: The file.
+        kind: The format it must be of.
+        version: The version it must be of.
+        what: What it should be, in words, such as "an edge-server file".
+
+    Raises:
+        FileFormatError: The file is missing, truncated, of another kind or of a newer version.
+    """
+    try:
+        content = json.loads(Path(path).read_text())
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "there is no such file" if missing else error.strerror
+        raise FileFormatError(f"{path}: cannot be read ({reason})") from None
+    except ValueError as error:
+        raise FileFormatError(f"{path}: not JSON, or truncated ({error})") from None
+    if not isinstance(content, dict) or content.get("format") != kind:
+        raise FileFormatError(f"{path}: not {what}")
+    if content.get("version") != version:
+        found = content.get("version")
+        raise FileFormatError(f"{path}: format version {found}; this release reads version {version}")
+    return content
+
+
 class Stored:
     """Base of frozen objects that make one file each. Two of them are equal when their contents are."""
 

@@ -1,1 +1,15 @@
-"""Learning to schedule PartialLoading."""
+"""Learning to schedule PartialLoading. A system's room has ``Agent`` for `agents.load` and ``JOBS`` for train.py."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_LAZY = {"Agent": "agents.partial_loading.agent", "JOBS": "agents.partial_loading.jobs"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when it is asked for; a `Family` needs none."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

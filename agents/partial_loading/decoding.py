@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.agent import Agent
+from agents.partial_loading.agent import Agent
 from agents.partial_loading.observing import loading_of, present_scores
 from baselines.partial_loading.episodes import Episodes
 from pl_env.errors import UnsupportedInstance

@@ -14,6 +14,11 @@ from pl_env.times import nanoseconds
 
 ANY_LIBRARY = "any-library"
 
+DRAWN = ("deadline", "theta")
+"""Fields of a scenario that a family may draw from a range instead."""
+
+_ANY_LIBRARY = {"n_users": (40, 120), "resample_library": True, "deadline": (0.4, 0.9), "theta": (0.75, 0.95)}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -93,18 +98,19 @@ class Family:
 
         Args:
             name: The name.
-            **overrides: Fields of the scenario, in place of its own, and of the ranges where they are what is drawn.
+            **overrides: Fields of the scenario, in place of its own; for deadline and theta a pair is a range that is
+                drawn from.
 
         Raises:
             UnknownName: There is no such preset or field.
             InvalidValue: A field is out of range.
         """
-        if name != ANY_LIBRARY:
-            return cls(Scenario.preset(name, **overrides))
-        scenario = Scenario().override(**{"n_users": (40, 120), "resample_library": True} | overrides)
-        draws_theta = scenario.resample_library and "theta" not in overrides
-        return cls(
-            scenario,
-            deadline=None if "deadline" in overrides else (0.4, 0.9),
-            theta=(0.75, 0.95) if draws_theta else None,
-        )
+        fields = _ANY_LIBRARY | overrides if name == ANY_LIBRARY else overrides
+        ranges: dict[str, Any] = {
+            field: fields[field] for field in DRAWN if isinstance(fields.get(field), (tuple, list))
+        }
+        rest = {field: value for field, value in fields.items() if field not in ranges}
+        scenario = Scenario.preset("bls" if name == ANY_LIBRARY else name, **rest)
+        if not scenario.resample_library and "theta" not in overrides:
+            ranges.pop("theta", None)
+        return cls(scenario, **ranges)

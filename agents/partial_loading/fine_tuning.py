@@ -13,10 +13,10 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecMonitor
 
-from agents.partial_loading.imitation import follow
 from agents.partial_loading.network import SchedulingNetwork
 from agents.partial_loading.sb3_policy import MaskableSchedulingPolicy, SchedulingPolicy
 from agents.partial_loading.sb3_vec_env import PartialLoadingVecEnv
+from agents.training import Measure, update_average
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.ranges import require, require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM, small_seed
@@ -38,7 +38,7 @@ class FineTuningConfig:
         clip_range: PPO's clipping.
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value's loss.
-        averaging: Each round's share in the running average of weights, which is what is evaluated.
+        averaging: Each round's share in the moving average of weights, which is what is evaluated.
         masks: Whether the policy knows which actions are legal. Without them it is stable-baselines3's PPO, for
             comparison; an illegal action ends the episode.
 
@@ -80,20 +80,28 @@ class FineTuningConfig:
 
 
 class FineTuning:
-    """MaskablePPO, one round at a time. A round depends on weights, optimiser, seed and number alone."""
+    """The stage: MaskablePPO, one round at a time; see `agents.training.Stage`."""
 
-    def __init__(self, network: SchedulingNetwork, scenario: Scenario, config: FineTuningConfig) -> None:
-        """Put a network into MaskablePPO, whose policy takes a copy of its weights.
+    name = "fine-tuning"
+    measure = Measure("served_ratio", "served user ratio, exploring")
+
+    def __init__(self, scenario: Scenario, config: FineTuningConfig, seed: int) -> None:
+        """Set the stage.
 
         Args:
-            network: Where to begin.
             scenario: What to play.
             config: How.
+            seed: Seed of the training.
         """
-        self.config = config
-        planned_values = network.config.planned_values
+        self.rounds = config.rounds
+        self._scenario, self._config, self._seed = scenario, config, seed
+
+    def begin(self, average: SchedulingNetwork) -> None:
+        """Put a copy of these weights into MaskablePPO, and move them along."""
+        config, self._average = self._config, average
+        planned_values = average.config.planned_values
         self._environments = VecMonitor(
-            PartialLoadingVecEnv(config.n_envs, scenario, loading=True, planned_values=planned_values)
+            PartialLoadingVecEnv(config.n_envs, self._scenario, loading=True, planned_values=planned_values)
         )
         algorithm = MaskablePPO if config.masks else PPO
         policy: Any = MaskableSchedulingPolicy if config.masks else SchedulingPolicy
@@ -110,11 +118,11 @@ class FineTuning:
             ent_coef=config.entropy_coefficient,
             vf_coef=config.value_coefficient,
             stats_window_size=config.n_envs * config.rollout_steps,
-            policy_kwargs={"network": network.config},
+            policy_kwargs={"network": average.config},
             device="cpu",
         )
         self._model.set_logger(Logger(folder=None, output_formats=[]))
-        self.network.load_state_dict(network.state_dict())
+        self.network.load_state_dict(average.state_dict())
 
     @property
     def network(self) -> SchedulingNetwork:
@@ -127,27 +135,25 @@ class FineTuning:
         """The network's optimiser."""
         return self._model.policy.optimizer
 
-    def round(self, average: SchedulingNetwork, seed: int, number: int, place: int) -> dict[str, float]:
-        """Roll out from fresh episodes, update, and let the average follow.
+    def round(self, number: int, place: int) -> dict[str, float]:
+        """Roll out from fresh episodes, update, and move the average.
 
         Args:
-            average: The running average of weights.
-            seed: Seed of the training.
             number: Number of the round in the whole training, which sets its random numbers.
             place: Number of the round in this stage, from 0, which sets the learning rate.
 
         Returns:
             What to log: ``served_ratio`` of the rollout's whole episodes, and ``states``.
         """
-        model, config = self._model, self.config
+        model, config = self._model, self._config
         learning_rate = config.learning_rate * (1 - place / config.rounds)
         model.lr_schedule = lambda _: learning_rate
-        round_seed = small_seed(TRAINING_STREAM, seed, number)
+        round_seed = small_seed(TRAINING_STREAM, self._seed, number)
         set_random_seed(round_seed)
         model._last_obs = None  # begin with fresh episodes, seeded by the round
         self._environments.seed(round_seed)
         model.learn(config.n_envs * config.rollout_steps, reset_num_timesteps=True)
-        follow(average, self.network, config.averaging)
+        update_average(self._average, self.network, config.averaging)
         ended = list(model.ep_info_buffer or ())
         return {
             "served_ratio": float(np.mean([episode["r"] for episode in ended])) if ended else float("nan"),

@@ -6,6 +6,7 @@ alone. A round depends on nothing but the weights that it starts from, the seed,
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from agents.partial_loading.families import Family
 from agents.partial_loading.network import Observation, SchedulingNetwork, select
 from agents.partial_loading.observing import Arrays, loading_of, masked_scores, observe, take
+from agents.training import Measure, update_average
 from baselines.partial_loading.action_values import ILLEGAL
 from baselines.partial_loading.episodes import Episodes
 from pl_env.ranges import require, require_integer, require_real
@@ -50,7 +52,7 @@ class ImitationConfig:
         epochs: Passes over a round's states.
         minibatch_size: States in a minibatch.
         learning_rate: AdamW's at its highest; it falls linearly to 0.
-        averaging: Each update's share in the running average of weights, which is what is evaluated.
+        averaging: Each update's share in the moving average of weights, which is what is evaluated.
         best_weight: Weight of -log(probability of the best actions). Where values are drawn, 0: which action is best
             is noise there, while the noise of the expected loss averages out.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
@@ -111,66 +113,78 @@ class LabelledStates:
 
 
 PlayRound = Callable[[SchedulingNetwork, int, np.random.Generator], LabelledStates]
-"""Plays a round's episodes, from the network, the number of the round and the source of all randomness."""
+"""Plays a round's episodes, from the network, the round's number in the stage and the source of all randomness."""
 
 
-def imitate(
-    network: SchedulingNetwork,
-    average: SchedulingNetwork,
-    optimizer: torch.optim.Optimizer,
-    play_round: PlayRound,
-    config: ImitationConfig,
-    seed: int,
-    number: int,
-) -> dict[str, float]:
-    """One round: play, label, learn.
+class Imitation:
+    """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`."""
 
-    Args:
-        network: What learns.
-        average: The running average of its weights.
-        optimizer: The network's.
-        play_round: Plays and labels.
-        config: How.
-        seed: Seed of the training.
-        number: Number of the round, from 0.
+    name = "imitation"
+    measure = Measure("regret", "users lost by a decision,\nwhere it is not sure", "log")
+    network: SchedulingNetwork
+    optimizer: torch.optim.Optimizer
 
-    Returns:
-        What to log: ``loss``, ``regret`` in users per decision, ``reached``, ``states``.
-    """
-    rng = np.random.default_rng((TRAINING_STREAM, seed, number))
-    torch.manual_seed(small_seed(TRAINING_STREAM, seed, number))
-    states = play_round(network, number, rng)
-    if len(states.values) == 0:  # the learner was sure of all of them
-        return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
-    losses, regrets = [], []
-    updates_per_epoch = -(-len(states.values) // config.minibatch_size)
-    for epoch in range(config.epochs):
-        order = torch.from_numpy(rng.permutation(len(states.values)))
-        for update, rows in enumerate(torch.split(order, config.minibatch_size)):
-            progress = (number + (epoch + update / updates_per_epoch) / config.epochs) / config.rounds
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * min(1.0, (number + 1) / 3) * (1 - progress)
-            loss, regret = _loss(network, states, rows, config)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            follow(average, network, config.averaging)
-            losses.append(loss.item())
-            regrets.append(regret.item())
-    return {
-        "loss": float(np.mean(losses)),
-        "regret": float(np.mean(regrets)),
-        "reached": states.reached,
-        "states": float(len(states.values)),
-    }
+    def __init__(self, play_round: PlayRound, config: ImitationConfig, seed: int) -> None:
+        """Set the stage.
 
+        Args:
+            play_round: Plays and labels.
+            config: How.
+            seed: Seed of the training.
+        """
+        self.rounds = config.rounds
+        self._play_round, self._config, self._seed = play_round, config, seed
 
-def follow(average: nn.Module, network: nn.Module, share: float) -> None:
-    """Move the average's weights by a share of the way to the network's."""
-    with torch.no_grad():
-        for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
-            mean.lerp_(weight, share)
+    def begin(self, average: SchedulingNetwork) -> None:
+        """Learn from these weights on, and move them along."""
+        self._average = average
+        self.network = copy.deepcopy(average)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
+
+    def round(self, number: int, place: int) -> dict[str, float]:
+        """One round: play, label, learn.
+
+        Args:
+            number: Number of the round in the whole training, which sets its random numbers.
+            place: Number of the round in this stage, from 0, which sets the learning rate and who plays.
+
+        Returns:
+            What to log: ``loss``, ``regret`` in users per decision, ``reached``, ``states``.
+        """
+        config = self._config
+        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
+        torch.manual_seed(small_seed(TRAINING_STREAM, self._seed, number))
+        states = self._play_round(self.network, place, rng)
+        if len(states.values) == 0:  # the learner was sure of all of them
+            return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
+        losses, regrets = [], []
+        updates_per_epoch = -(-len(states.values) // config.minibatch_size)
+        for epoch in range(config.epochs):
+            order = torch.from_numpy(rng.permutation(len(states.values)))
+            for update, rows in enumerate(torch.split(order, config.minibatch_size)):
+                progress = (place + (epoch + update / updates_per_epoch) / config.epochs) / config.rounds
+                warm_up = min(1.0, (place + 1) / 3)
+                loss, regret = self._update(states, rows, config.learning_rate * warm_up * (1 - progress))
+                losses.append(loss)
+                regrets.append(regret)
+        return {
+            "loss": float(np.mean(losses)),
+            "regret": float(np.mean(regrets)),
+            "reached": states.reached,
+            "states": float(len(states.values)),
+        }
+
+    def _update(self, states: LabelledStates, rows: Tensor, learning_rate: float) -> tuple[float, float]:
+        """Learn from a minibatch; gives `_loss` of it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        loss, regret = _loss(self.network, states, rows, self._config)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        update_average(self._average, self.network, self._config.averaging)
+        return loss.item(), regret.item()
 
 
 def _loss(

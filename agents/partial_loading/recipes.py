@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agents.partial_loading.imitation import ImitationConfig
-from agents.training import TrainingConfig
+from agents.partial_loading.training import TrainingConfig
 
 RECIPES = {
     "bls": TrainingConfig(),

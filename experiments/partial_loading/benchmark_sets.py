@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from tqdm import tqdm
 import baselines
 import pl_env
 from baselines.partial_loading.runs import Plan, prepare, to_schedule
-from pl_env.errors import PlEnvError
-from pl_env.partial_loading.benchmark import BENCHMARK_STREAM, BenchmarkSet
+from pl_env.errors import PlEnvError, UnknownName
+from pl_env.partial_loading.benchmark import BENCHMARK_STREAM, FOLDER, BenchmarkSet
 from pl_env.partial_loading.scenario import Scenario
 
 SEED = 0
@@ -63,6 +64,35 @@ RECIPES = {
         _scenario("general", n_models=200, n_users=2000, deadline=2.0), 10, "exact", options={"time_limit": 600.0}
     ),
 }
+
+
+def certify(name: str, *, write: bool = False, solve_again: bool = True, folder: Path | None = None) -> str:
+    """Verify a set, or make, write and verify it; returns a line about it.
+
+    Args:
+        name: Name of the set.
+        write: Make the set and write it to the folder before.
+        solve_again: Certify the optima anew; else only draw the instances and replay the schedules.
+        folder: Folder of the sets; where those that ship with the package lie, unless given.
+
+    Raises:
+        UnknownName: There is no such set.
+        PlEnvError: The set is wrong; the message says all that is.
+    """
+    if name not in RECIPES:
+        raise UnknownName("benchmark set", name, RECIPES)
+    path = (folder or FOLDER) / f"{name}.npz"
+    if write:
+        make(name, progress=True).save(path)
+    loaded = BenchmarkSet.load(path)
+    found = list(problems(loaded, solve_again=solve_again, progress=True))
+    if found:
+        raise PlEnvError("; ".join(found))
+    return (
+        f"{name}: {len(loaded)} instances, {int(loaded.is_optimal.sum())} with a proven optimum, "
+        f"{int(loaded.served.sum())} users served, {int(loaded.upper_bound.sum())} at most; "
+        f"{path.stat().st_size / 1e3:.0f} kB, SHA-256 {loaded.content_hash()[:16]}"
+    )
 
 
 def make(name: str, *, progress: bool = False) -> BenchmarkSet:

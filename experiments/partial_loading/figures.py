@@ -1,80 +1,14 @@
-"""Every figure as data: what is swept, over what, with which curves. Nothing here computes or draws."""
+"""The paper's figures as data, and one of our own, over the slot length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from typing import Any
 
-from experiments.points import Curve, Point
-from pl_env.errors import UnknownName
-from pl_env.partial_loading.scenario import Scenario
+from experiments.figures import Figure, Panel, named
+from experiments.points import Curve
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot: a preset, one field that is swept, and the curves.
-
-    Attributes:
-        name: As in the paper, such as "6a".
-        title: What it shows.
-        preset: Preset of the scenario. A library is drawn for every instance, besides the users.
-        swept: Field of `Scenario` on the horizontal axis.
-        values: Its values, in the field's own unit.
-        axis: Label of the axis, with the unit shown.
-        curves: The curves.
-        unit: How much of the field's unit makes one of the unit shown.
-        overrides: Fields that differ from the preset.
-        logarithmic: Logarithmic axis.
-        in_sensitivity_study: Computed again under each variant of the unpublished constants.
-    """
-
-    name: str
-    title: str
-    preset: str
-    swept: str
-    values: tuple[float, ...]
-    axis: str
-    curves: tuple[Curve, ...]
-    unit: float = 1.0
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    logarithmic: bool = False
-    in_sensitivity_study: bool = True
-
-    def scenario(self, value: float, extra: Mapping[str, Any] | None = None) -> Scenario:
-        """The scenario at one value of the swept field; further fields change where the panel does not set them."""
-        fields = {"resample_library": True} | dict(extra or {}) | dict(self.overrides) | {self.swept: value}
-        return Scenario.preset(self.preset, **fields)
-
-    def points(self, realisations: int, seed: int, extra: Mapping[str, Any] | None = None) -> list[Point]:
-        """One point for each value."""
-        return [Point(self.scenario(value, extra), self.curves, realisations, seed) for value in self.values]
-
-    def label(self, value: float) -> str:
-        """A value as it is shown."""
-        return f"{value / self.unit:g}"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture of one or several panels.
-
-    Attributes:
-        name: Name on the command line and of its files.
-        title: Heading in the report.
-        caption: A few sentences below the picture.
-        panels: The panels; none for the first figure, which needs no instances.
-        timed: Run times count: its points run one at a time.
-    """
-
-    name: str
-    title: str
-    caption: str
-    panels: tuple[Panel, ...] = ()
-    timed: bool = False
-
-
-_BLUE, _RED, _GREEN, _YELLOW, _PURPLE = "#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377"
+_BLUE, _RED, _GREEN, _YELLOW = "#4477aa", "#ee6677", "#228833", "#ccbb44"
 
 PAPER_DP = Curve("paper-dp", "paper-dp", colour=_BLUE)
 PAPER_GREEDY = Curve("paper-greedy", "paper-greedy", colour=_RED)
@@ -106,33 +40,39 @@ def _ablation(*solvers: str) -> tuple[Curve, ...]:
     )
 
 
+_FRESH = {"resample_library": True}
+"""A library is drawn for every instance, besides the users."""
+
 _B: dict[str, Any] = {
     "swept": "bandwidth_hz",
     "values": (10e6, 50e6, 100e6, 200e6, 300e6, 400e6),
     "axis": "bandwidth B (MHz)",
     "unit": 1e6,
+    "overrides": _FRESH,
 }
-_K: dict[str, Any] = {"swept": "n_users", "values": (60, 70, 80, 90, 100), "axis": "users K"}
+_K: dict[str, Any] = {"swept": "n_users", "values": (60, 70, 80, 90, 100), "axis": "users K", "overrides": _FRESH}
 _T: dict[str, Any] = {
     "swept": "deadline",
     "values": (0.5, 0.6, 0.7, 0.8, 0.9),
     "axis": "deadline T̄ (ms)",
     "unit": 1e-3,
+    "overrides": _FRESH,
 }
 _THETA: dict[str, Any] = {
     "swept": "theta",
     "values": (0.75, 0.80, 0.85, 0.90, 0.95),
     "axis": "shared layers θ (%)",
     "unit": 0.01,
+    "overrides": _FRESH,
 }
 
 
 def _four_sweeps(number: str, preset: str, curves: tuple[Curve, ...]) -> tuple[Panel, ...]:
     return (
-        Panel(f"{number}a", "over the bandwidth", preset, curves=curves, **_B),
-        Panel(f"{number}b", "over the number of users", preset, curves=curves, **_K),
-        Panel(f"{number}c", "over the deadline", preset, curves=curves, **_T),
-        Panel(f"{number}d", "over the share of shared layers", preset, curves=curves, **_THETA),
+        Panel(f"{number}a", f"({number}a) over the bandwidth", preset, curves=curves, **_B),
+        Panel(f"{number}b", f"({number}b) over the number of users", preset, curves=curves, **_K),
+        Panel(f"{number}c", f"({number}c) over the deadline", preset, curves=curves, **_T),
+        Panel(f"{number}d", f"({number}d) over the share of shared layers", preset, curves=curves, **_THETA),
     )
 
 
@@ -142,7 +82,7 @@ _SMALL: dict[str, Any] = {
     "swept": "n_users",
     "values": (20,),
     "axis": "users K",
-    "overrides": {"n_models": 5, "deadline": 0.2},
+    "overrides": _FRESH | {"n_models": 5, "deadline": 0.2},
 }
 
 _FIGURES = (
@@ -172,10 +112,10 @@ _FIGURES = (
         "The band is cut into r equal channels, one user each, and a batch uploads as long as its slowest user needs. "
         "Black: optimal shares. Solid: the paper's scheme in slots. Dashed: in continuous time.",
         (
-            Panel("8a", "bls, over the bandwidth", "bls", curves=_ABLATED_BLS, **_B),
-            Panel("8b", "bls, over the number of users", "bls", curves=_ABLATED_BLS, **_K),
-            Panel("8c", "general, over the bandwidth", "general", curves=_ABLATED_GENERAL, **_B),
-            Panel("8d", "general, over the number of users", "general", curves=_ABLATED_GENERAL, **_K),
+            Panel("8a", "(8a) bls, over the bandwidth", "bls", curves=_ABLATED_BLS, **_B),
+            Panel("8b", "(8b) bls, over the number of users", "bls", curves=_ABLATED_BLS, **_K),
+            Panel("8c", "(8c) general, over the bandwidth", "general", curves=_ABLATED_GENERAL, **_B),
+            Panel("8d", "(8d) general, over the number of users", "general", curves=_ABLATED_GENERAL, **_K),
         ),
     ),
     Figure(
@@ -184,8 +124,8 @@ _FIGURES = (
         "K = 20 users, I = 5 models, T̄ = 200 ms. Served user ratio (mean with 95 % interval) and run time of the "
         "planner (median, logarithmic axis).",
         (
-            Panel("9a", "bls", "bls", curves=(*_BLS, EXHAUSTIVE), **_SMALL),
-            Panel("9b", "general", "general", curves=(*_GENERAL, EXHAUSTIVE), **_SMALL),
+            Panel("9a", "(9a) bls", "bls", curves=(*_BLS, EXHAUSTIVE), **_SMALL),
+            Panel("9b", "(9b) general", "general", curves=(*_GENERAL, EXHAUSTIVE), **_SMALL),
         ),
         timed=True,
     ),
@@ -204,8 +144,8 @@ _FIGURES = (
                 "slot length (ms)",
                 (PAPER_DP, PAPER_GREEDY, OPTIMAL_DP, GREEDY),
                 unit=1e-3,
+                overrides=_FRESH,
                 logarithmic=True,
-                in_sensitivity_study=False,
             ),
         ),
     ),
@@ -218,12 +158,7 @@ def figures(names: Iterable[str] = ()) -> tuple[Figure, ...]:
     Raises:
         UnknownName: There is no such figure.
     """
-    known = [figure.name for figure in _FIGURES]
-    wanted = set(names)
-    for name in sorted(wanted):
-        if name not in known:
-            raise UnknownName("figure", name, known)
-    return tuple(figure for figure in _FIGURES if not wanted or figure.name in wanted)
+    return named(_FIGURES, names)
 
 
 def panel(name: str) -> Panel:

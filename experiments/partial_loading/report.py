@@ -1,30 +1,35 @@
-"""Writes the figures, their CSV files and the generated report. Every number in a document comes from here."""
+"""Writes the figures, their CSV files and the report. Here are the numbers; the words are in ``report.md.jinja``."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from matplotlib.figure import Figure as Picture
 
-from experiments.drawing import draw, draw_latencies
-from experiments.partial_loading.figures import GREEDY, OPTIMAL_DP, PAPER_DP, PAPER_GREEDY, Figure, Panel
-from experiments.partial_loading.latency import BATCH, PUBLISHED_LOADING_SHARE, latencies, loading_share
-from experiments.partial_loading.targets import CLOSE, TARGETS, Results, Target, measure
+from baselines.statistics import mean_and_half_width
+from experiments import drawing
+from experiments.figures import Figure, Panel
+from experiments.partial_loading import latency, sensitivity
+from experiments.partial_loading.figures import EXHAUSTIVE, GREEDY, OPTIMAL_DP, PAPER_DP, PAPER_GREEDY
+from experiments.partial_loading.targets import CLOSE, TARGETS, Comparison, Results, Target, compare
 from experiments.partial_loading.variants import UNCHANGED, VARIANTS
-from experiments.points import EXPERIMENT_STREAM, Result, code_version, mean_and_half_width
+from experiments.points import EXPERIMENT_STREAM, Result, code_version
+from experiments.tables import render, write_csv
+from pl_env import protocols
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import save_figure
 from pl_env.partial_loading.scenario import Scenario
+
+TEMPLATE = Path(__file__).parent / "report.md.jinja"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Findings:
         sensitivity_realisations: Instances a point of the sensitivity study.
         seed: Seed of the instances.
         command: Command that makes the report.
+        targets: The published numbers of the figures' panels.
     """
 
     figures: tuple[Figure, ...]
@@ -56,83 +62,146 @@ class Findings:
         present = tuple(target for target in TARGETS if target.panel in self.results)
         object.__setattr__(self, "targets", present)
 
-    @property
-    def comparable(self) -> list[Target]:
-        """The targets whose difference means something: not run times."""
-        return [target for target in self.targets if not target.is_run_time]
-
 
 def write(findings: Findings, out: Path) -> Path:
     """Write the report, its figures and CSV files into a folder; returns the report's path."""
-    sections = [_head(findings)]
+    compared = compare(findings.targets, findings.results)
+    study = {label: compare(findings.targets, results) for label, results in findings.sensitivity.items()}
     for figure in findings.figures:
-        picture = draw(figure, findings.results) if figure.panels else draw_latencies(latencies(Scenario().server))
-        save_figure(picture, out / "images" / "reproduction" / f"{figure.name}.png")
+        save_figure(_picture(figure, findings.results), out / "images" / "reproduction" / f"{figure.name}.png")
         write_csv(out / "reproduction" / f"{figure.name}.csv", _figure_rows(figure, findings))
-        sections.append(_figure_section(figure, findings))
-    if findings.targets:
-        write_csv(out / "reproduction" / "paper-against-ours.csv", _target_rows(findings))
-        sections += [_comparison(findings), _explanations(findings)]
-    if findings.sensitivity and _gain_panels(findings):
-        write_csv(out / "reproduction" / "sensitivity.csv", _sensitivity_rows(findings))
-        sections.append(_sensitivity(findings))
-    sections.append(_tracing(findings))
+    if compared:
+        write_csv(out / "reproduction" / "paper-against-ours.csv", _target_rows(compared, findings))
+    if sensitivity.gain_panels(compared):
+        write_csv(out / "reproduction" / "sensitivity.csv", _sensitivity_rows(study, findings))
     path = out / "reproduction.md"
-    write_atomically(path, ("\n\n".join(sections) + "\n").encode())
+    write_atomically(path, render(TEMPLATE, _values(findings, compared, study)).encode())
     return path
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows with the same columns to a CSV file, whole or not at all."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(path, stream.getvalue().encode())
+def _picture(figure: Figure, results: Results) -> Picture:
+    if not figure.panels:
+        return latency.draw(latency.latencies(Scenario().server))
+    return drawing.draw(figure, results, "served user ratio", highest=1.0)
 
 
-# ---------------------------------------------------------------- head and figures
+# ---------------------------------------------------------------- what the template names
 
 
-def _head(findings: Findings) -> str:
-    lines = [
-        "# Reproducing the paper's evaluation",
-        "The evaluation of *PartialLoading* ([arXiv 2503.22982](https://arxiv.org/abs/2503.22982)) with the planners "
-        "of this repository. How the paper is read, and which of its constants are published, is in "
-        "[model.md](model.md).",
-        f"This file is generated by `{findings.command}`; do not edit it. {findings.realisations:,} channel "
-        f"realisations a point, seed {findings.seed}, a fresh library and fresh users in every realisation, the same "
-        f"for all curves of a point. Code `{code_version()[:12]}`, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, numba {numba.__version__}, {os.cpu_count()} cores.",
-    ]
-    if findings.comparable:
-        far = [target for target in findings.comparable if abs(_difference(target, findings.results)) > CLOSE]
-        n = len(findings.comparable)
-        lines.append(
-            f"In short: {n - len(far)} of the {n} published numbers in points or per cent come out within {CLOSE:g}; "
-            f"the {len(far)} others are listed with what was found by experiment."
+def _values(findings: Findings, compared: Sequence[Comparison], study: sensitivity.Study) -> dict[str, Any]:
+    n_far = sum(one.is_far for one in compared)
+    return {
+        "command": findings.command,
+        "realisations": findings.realisations,
+        "sensitivity_realisations": findings.sensitivity_realisations,
+        "seed": findings.seed,
+        "stream": EXPERIMENT_STREAM,
+        "code": code_version()[:12],
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "cores": os.cpu_count(),
+        "close": CLOSE,
+        "n_close": sum(not one.target.is_run_time for one in compared) - n_far,
+        "n_far": n_far,
+        "figures": [_figure_values(figure, findings) for figure in findings.figures],
+        "compared": compared,
+        "explanations": sensitivity.explanations(study, compared),
+        "sensitivity": _sensitivity_values(study, compared) if sensitivity.gain_panels(compared) else None,
+    }
+
+
+def _figure_values(figure: Figure, findings: Findings) -> dict[str, Any]:
+    """A figure, and the numbers of what is said about it besides."""
+    sweeps_slots = any(panel.swept == "slot" for panel in figure.panels)
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "caption": figure.caption,
+        "loading": None if figure.panels else _loading(),
+        "run_times": _run_times(figure, findings) if figure.timed else None,
+        "slots": _slots(figure.panels[0], findings.results[figure.panels[0].name]) if sweeps_slots else None,
+    }
+
+
+def _loading() -> dict[str, float]:
+    share = latency.loading_share(latency.latencies(Scenario().server))
+    return {"percent": 100 * share, "published": 100 * latency.PUBLISHED_LOADING_SHARE}
+
+
+def _run_times(figure: Figure, findings: Findings) -> dict[str, Any]:
+    """Median run times in ms, compiled and as plain Python, and how many times as long exhaustive search takes."""
+    rows = []
+    for panel in figure.panels:
+        compiled, plain = _median_ms(findings.results[panel.name][0]), _median_ms(findings.uncompiled[panel.name][0])
+        rows += [
+            {
+                "preset": panel.preset,
+                "planner": label,
+                "compiled_ms": compiled[label],
+                "compiled_times": compiled[EXHAUSTIVE.label] / compiled[label],
+                "plain_ms": plain[label],
+                "plain_times": plain[EXHAUSTIVE.label] / plain[label],
+            }
+            for label in compiled
+        ]
+    first = figure.panels[0].name
+    small = findings.results[first][0]
+    dp, greedy = (small.served_ratio[small.row(curve.label)].mean() for curve in (PAPER_DP, PAPER_GREEDY))
+    return {
+        "rows": rows,
+        "plain_instances": findings.uncompiled[first][0].point.realisations,
+        "greedy_below_dp_percent": 100 * (1 - greedy / dp),
+    }
+
+
+def _median_ms(result: Result) -> dict[str, float]:
+    medians = 1e3 * np.median(result.seconds, axis=1)
+    return {curve.label: float(median) for curve, median in zip(result.point.curves, medians, strict=True)}
+
+
+def _slots(panel: Panel, results: Sequence[Result]) -> dict[str, Any]:
+    """Served ratios in per cent over the slot length, and what the slots cost, in points."""
+
+    def lost(result: Result, slotted: str, continuous: str) -> tuple[float, float]:
+        return mean_and_half_width(
+            100 * result.served_ratio[result.row(continuous)] - 100 * result.served_ratio[result.row(slotted)]
         )
-    return "\n\n".join(lines)
 
-
-def _figure_section(figure: Figure, findings: Findings) -> str:
-    lines = [
-        f"## {figure.title}",
-        f"![{figure.title}](images/reproduction/{figure.name}.png)",
-        f"{figure.caption} Numbers: [{figure.name}.csv](reproduction/{figure.name}.csv); "
-        f"`python -m experiments reproduce --figures {figure.name}`.",
-    ]
-    if figure.name == "fig1":
-        share = loading_share(latencies(Scenario().server))
-        lines.append(
-            f"Loading is {100 * share:.2f} % of the time of all three; the paper says "
-            f"{100 * PUBLISHED_LOADING_SHARE:.2f} %."
+    rows = []
+    for value, result in zip(panel.values, results, strict=True):
+        dp_lost, dp_half_width = lost(result, PAPER_DP.label, OPTIMAL_DP.label)
+        greedy_lost, greedy_half_width = lost(result, PAPER_GREEDY.label, GREEDY.label)
+        rows.append(
+            {
+                "slot": panel.label(value),
+                "dp": (100 * result.served_ratio[result.row(PAPER_DP.label)]).mean(),
+                "dp_lost": dp_lost,
+                "dp_half_width": dp_half_width,
+                "greedy": (100 * result.served_ratio[result.row(PAPER_GREEDY.label)]).mean(),
+                "greedy_lost": greedy_lost,
+                "greedy_half_width": greedy_half_width,
+            }
         )
-    if figure.timed:
-        lines.append(_run_times(figure, findings))
-    if figure.name == "slots":
-        lines.append(_slots(figure.panels[0], findings.results["slots"]))
-    return "\n\n".join(lines)
+    published = panel.values.index(Scenario().slot)
+    users = Scenario.preset(panel.preset, **panel.overrides).n_users
+    return {"rows": rows, "published": rows[published], "users": users}
+
+
+def _sensitivity_values(study: sensitivity.Study, compared: Sequence[Comparison]) -> dict[str, Any]:
+    rows = {row.label: row for row in sensitivity.rows(study)}
+    panels = sensitivity.gain_panels(compared)
+    return {
+        "panels": panels,
+        "paper": sensitivity.published_gains(compared),
+        "rows": list(rows.values()),
+        "unchanged": rows[UNCHANGED],
+        "nearest": min((row for row in rows.values() if row.label != UNCHANGED), key=lambda row: row.distance),
+        "movers": {panel: sensitivity.movers(list(rows.values()), panel) for panel in panels},
+    }
+
+
+# ---------------------------------------------------------------- CSV files
 
 
 def _figure_rows(figure: Figure, findings: Findings) -> list[dict[str, object]]:
@@ -140,11 +209,11 @@ def _figure_rows(figure: Figure, findings: Findings) -> list[dict[str, object]]:
         return [
             {
                 "architecture": row.architecture,
-                "batch": BATCH,
+                "batch": latency.BATCH,
                 "load_seconds": f"{row.load_seconds:.6f}",
                 "compute_seconds": f"{row.compute_seconds:.6f}",
             }
-            for row in latencies(Scenario().server)
+            for row in latency.latencies(Scenario().server)
         ]
     return [
         _point_row(panel, value, result, row, figure.timed)
@@ -176,7 +245,7 @@ def _point_row(panel: Panel, value: float, result: Result, row: int, timed: bool
     }
 
 
-def scenario_text(preset: str, scenario: Scenario) -> str:
+def scenario_text(preset: str, scenario: protocols.Scenario) -> str:
     """The preset and every field that differs from it."""
     base, changed = _flat(Scenario.preset(preset).to_dict()), _flat(scenario.to_dict())
     differences = [f"{name}={json.dumps(value)}" for name, value in changed.items() if base[name] != value]
@@ -193,261 +262,30 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _run_times(figure: Figure, findings: Findings) -> str:
-    """Median run times, compiled and as plain Python."""
-    rows = []
-    for panel in figure.panels:
-        compiled, plain = findings.results[panel.name][0], findings.uncompiled[panel.name][0]
-        compiled_ms, plain_ms = ({c.label: 1e3 * float(np.median(r.seconds[r.row(c.label)])) for c in r.point.curves}
-                                 for r in (compiled, plain))  # fmt: skip
-        for curve in panel.curves:
-            ours, slow = compiled_ms[curve.label], plain_ms[curve.label]
-            rows.append(
-                [panel.title, curve.label, f"{ours:.3f}", f"{compiled_ms['exhaustive'] / ours:,.0f}",
-                 f"{slow:.2f}", f"{plain_ms['exhaustive'] / slow:,.0f}"]
-            )  # fmt: skip
-    n_plain = findings.uncompiled[figure.panels[0].name][0].point.realisations
-    small = findings.results[figure.panels[0].name][0]
-    dp, greedy = (small.served_ratio[small.row(curve.label)].mean() for curve in (PAPER_DP, PAPER_GREEDY))
-    in_slots = 100 * (1 - greedy / dp)
-    header = ["", "planner", "compiled (ms)", "exhaustive takes × ", "plain Python (ms)", "exhaustive takes × "]
-    return (
-        f"{_table(header, rows)}\n\n"
-        "The paper's ratio of run times is not comparable with ours. Our exhaustive search is compiled, stops a branch "
-        "at the deadline and, by Theorem 2, tries how many users of each model are served, not which; so it takes "
-        f"milliseconds. The right-hand columns run the same code as plain Python (instances: {n_plain}), which shows "
-        "how much of the ratio is the compiler's. Our exhaustive search plans in continuous time: `optimal-dp` equals "
-        "it, and `paper-dp`, optimal in slots only, stays below by what slots cost. The paper reports them equal, so "
-        f"its exhaustive search probably plans in slots too; `paper-greedy` is {in_slots:.1f} % below `paper-dp`."
-    )
+def _target_rows(compared: Sequence[Comparison], findings: Findings) -> list[dict[str, object]]:
+    return [_target_row(one, findings.realisations, findings.seed) for one in compared]
 
 
-def _slots(panel: Panel, results: Sequence[Result]) -> str:
-    rows = []
-    for value, result in zip(panel.values, results, strict=True):
-        cells = [panel.label(value)]
-        for slotted, continuous in ((PAPER_DP, OPTIMAL_DP), (PAPER_GREEDY, GREEDY)):
-            ours = 100 * result.served_ratio[result.row(slotted.label)]
-            best = 100 * result.served_ratio[result.row(continuous.label)]
-            cells += [f"{ours.mean():.2f}", _with_interval(*mean_and_half_width(best - ours))]
-        rows.append(cells)
-    header = ["slot (ms)", "paper-dp (%)", "lost to optimal-dp (points)", "paper-greedy (%)", "lost to greedy (points)"]
-    default = results[panel.values.index(Scenario().slot)]
-    lost = 100 * (
-        default.served_ratio[default.row(OPTIMAL_DP.label)] - default.served_ratio[default.row(PAPER_DP.label)]
-    )
-    users = lost.mean() / 100 * default.point.scenario.n_users
-    return (
-        "Slots are no constraint of the problem; the paper plans in them and rounds every model's run up. "
-        f"At its slot of {panel.label(Scenario().slot)} ms that costs "
-        f"{_with_interval(*mean_and_half_width(lost))} points of served ratio, {users:.1f} users of "
-        f"{default.point.scenario.n_users}, against the optimum on the same instances.\n\n{_table(header, rows)}"
-    )
-
-
-# ---------------------------------------------------------------- paper against ours
-
-
-def _difference(target: Target, results: Results) -> float:
-    return measure(target, results)[0] - target.published
-
-
-def _mean_distance(findings: Findings, results: Results) -> float:
-    """Mean absolute difference over all published numbers in points or per cent."""
-    return float(np.mean([abs(_difference(target, results)) for target in findings.comparable]))
-
-
-def _comparison(findings: Findings) -> str:
-    rows = []
-    for target in findings.targets:
-        ours, half_width = measure(target, findings.results)
-        difference = "not comparable" if target.is_run_time else f"{ours - target.published:+.1f}"
-        if not target.is_run_time and abs(ours - target.published) > CLOSE:
-            difference = f"**{difference}**"
-        published = f"{target.published:,g} {target.unit}"
-        rows.append([target.panel, target.quantity, published, _with_interval(ours, half_width), difference])
-    header = ["panel", "quantity", "paper", "ours", "difference"]
-    return (
-        "## Paper against ours\n\n"
-        "Gains are in points of served ratio, over slotted `independent`, mean over the sweep, with 95 % intervals; "
-        f"`paper-dp`, `paper-greedy` and `independent` plan in slots as in the paper. Bold: more than {CLOSE:g} apart. "
-        "Numbers: [paper-against-ours.csv](reproduction/paper-against-ours.csv).\n\n" + _table(header, rows)
-    )
-
-
-def _target_rows(findings: Findings) -> list[dict[str, object]]:
-    rows = []
-    for target in findings.targets:
-        ours, half_width = measure(target, findings.results)
-        rows.append(
-            {
-                "panel": target.panel,
-                "quantity": target.quantity,
-                "unit": target.unit,
-                "paper": f"{target.published:g}",
-                "ours": f"{ours:.4f}",
-                "half_width_95": "" if math.isnan(half_width) else f"{half_width:.4f}",
-                "realisations": findings.realisations,
-                "seed": findings.seed,
-                "code": code_version()[:12],
-            }
-        )
-    return rows
-
-
-def _explanations(findings: Findings) -> str:
-    """For each large difference: which changed constant brings our number nearest to the published one."""
-    far = [target for target in findings.comparable if abs(_difference(target, findings.results)) > CLOSE]
-    lines = [f"## Differences above {CLOSE:g}"]
-    if not far:
-        return "\n\n".join([*lines, "None."])
-    lines.append(
-        "Each constant below was changed on its own, or with one other, and everything was computed again "
-        f"({findings.sensitivity_realisations} instances a point). None of them is published but the slot of 10 ms: "
-        "shorter slots stand for a kinder rounding than the rounding up of every run. That a change brings a number to "
-        "the published one shows that the constant can explain the difference, not that the paper used it; the changes "
-        "that fit all published numbers best come first, and the next section shows what each does to the others."
-    )
-    overall = {label: _mean_distance(findings, changed) for label, changed in findings.sensitivity.items()}
-    rows = []
-    for target in far:
-        ours, _ = measure(target, findings.results)
-        nearest = sorted(
-            (abs(_difference(target, changed)), label, measure(target, changed)[0])
-            for label, changed in findings.sensitivity.items()
-            if label != UNCHANGED
-        )
-        fitting = sorted((overall[label], label, value) for distance, label, value in nearest if distance <= CLOSE)
-        close = [f"{label}: {value:.1f}" for _, label, value in fitting[:4]]
-        if close:
-            said = "; ".join(close)
-        else:
-            said = f"none of them; nearest is {nearest[0][1]}: {nearest[0][2]:.1f}" if nearest else "not tested"
-        rows.append([target.panel, target.quantity, f"{target.published:g}", f"{ours:.1f}", said])
-    lines.append(_table(["panel", "quantity", "paper", "ours", f"within {CLOSE:g} of the paper with"], rows))
-    return "\n\n".join(lines)
-
-
-# ---------------------------------------------------------------- sensitivity
-
-
-def _gain_panels(findings: Findings) -> list[str]:
-    return list(dict.fromkeys(target.panel for target in findings.targets if target.kind == "gain"))
-
-
-def _panel_gain(panel: str, findings: Findings, results: Results) -> float:
-    """Mean of the gains that the paper publishes for a panel."""
-    values = [measure(t, results)[0] for t in findings.targets if t.kind == "gain" and t.panel == panel]
-    return float(np.mean(values))
-
-
-def _sensitivity_table(findings: Findings) -> dict[str, dict[str, float]]:
-    """By variant, the mean gain of each panel; the unchanged constants first."""
-    panels = _gain_panels(findings)
-    return {
-        label: {name: _panel_gain(name, findings, results) for name in panels}
-        for label, results in findings.sensitivity.items()
-    }
-
-
-def _sensitivity(findings: Findings) -> str:
-    table = _sensitivity_table(findings)
-    panels = _gain_panels(findings)
-    unchanged = table[UNCHANGED]
-    distance: dict[str, float] = {}
-    paper = [
-        np.mean([t.published for t in findings.targets if t.kind == "gain" and t.panel == name]) for name in panels
+def _sensitivity_rows(study: sensitivity.Study, findings: Findings) -> list[dict[str, object]]:
+    fields = {variant.label: " ".join(variant.overrides) for variant in VARIANTS}
+    return [
+        {"changed": label, "fields": fields.get(label, "")}
+        | _target_row(one, findings.sensitivity_realisations, findings.seed)
+        for label, compared in study.items()
+        for one in compared
+        if not one.target.is_run_time
     ]
-    rows = [["*paper*", *(f"*{value:.1f}*" for value in paper), "", ""]]
-    for label, gains in table.items():
-        cells = [
-            f"**{gains[name]:.1f}**" if abs(gains[name] - unchanged[name]) > CLOSE else f"{gains[name]:.1f}"
-            for name in panels
-        ]
-        distances = [abs(_difference(target, findings.sensitivity[label])) for target in findings.comparable]
-        distance[label] = _mean_distance(findings, findings.sensitivity[label])
-        near = f"{sum(distance <= CLOSE for distance in distances)} of {len(distances)}"
-        rows.append([label, *cells, f"{distance[label]:.1f}", near])
-    header = ["changed", *panels, "mean distance", f"within {CLOSE:g}"]
-    movers = []
-    for name in panels:
-        shifts = sorted(
-            ((gains[name] - unchanged[name], label) for label, gains in table.items() if "," not in label),
-            key=lambda shift: -abs(shift[0]),
-        )
-        moved = [f"{label} ({shift:+.1f})" for shift, label in shifts if abs(shift) > 1][:3]
-        movers.append([name, "; ".join(moved) or "nothing by more than 1 point"])
-    best = min((label for label in table if label != UNCHANGED), key=lambda label: distance[label])
-    return (
-        "## Sensitivity: which constant moves which figure\n\n"
-        "Mean gain of each panel in points, over the numbers that the paper publishes for it; "
-        f"{findings.sensitivity_realisations} instances a point, the first of those above. Bold: moved by more than "
-        f"{CLOSE:g} points. The last columns take all published numbers in points or per cent: their mean distance to "
-        f"the paper's, and how many are within {CLOSE:g}. Numbers: [sensitivity.csv](reproduction/sensitivity.csv).\n\n"
-        f"{_table(header, rows)}\n\n"
-        f"Nearest to the paper as a whole, of what was tried, is *{best}*: {distance[best]:.1f} away on average, where "
-        f"the constants as they are stand {distance[UNCHANGED]:.1f} away.\n\n"
-        f"{_table(['panel', 'moved most by'], movers)}\n\n{_VARIANT_NOTES}"
-    )
 
 
-_VARIANT_NOTES = (
-    "*Upload size × 4* is the image in single precision instead of 8-bit pixels. *Link loss* is a constant loss on "
-    "top of the published d^-α (antennas, noise figure, reference loss): the paper gives P, N0 and α, and no such "
-    "constant. *θ spread 0* gives all models the same share of shared layers; a wider spread is not possible at "
-    "θ = 85 %, where it already reaches 100 %. *General: bls' 50 models* gives the general case the bls library's size "
-    "and backbones."
-)
-
-
-def _sensitivity_rows(findings: Findings) -> list[dict[str, object]]:
-    overrides = {variant.label: tuple(variant.overrides) for variant in VARIANTS}
-    rows = []
-    for label, results in findings.sensitivity.items():
-        for target in findings.comparable:
-            value, half_width = measure(target, results)
-            first = results[target.panel][0].point
-            rows.append(
-                {
-                    "changed": label,
-                    "fields": " ".join(overrides.get(label, ())),
-                    "panel": target.panel,
-                    "quantity": target.quantity,
-                    "unit": target.unit,
-                    "paper": f"{target.published:g}",
-                    "ours": f"{value:.4f}",
-                    "half_width_95": "" if math.isnan(half_width) else f"{half_width:.4f}",
-                    "realisations": first.realisations,
-                    "seed": first.seed,
-                    "code": code_version()[:12],
-                }
-            )
-    return rows
-
-
-# ---------------------------------------------------------------- the rest
-
-
-def _tracing(findings: Findings) -> str:
-    return (
-        "## Where a number comes from\n\n"
-        "Every row of the CSV files names its preset with each field that differs from it, the seed, the number of "
-        "realisations and the code version. "
-        f"Realisation n is `scenario.sample(np.random.default_rng(({EXPERIMENT_STREAM}, seed, n)))`, solved with "
-        "`baselines.solve`, which checks each schedule against every constraint. The code version is the SHA-256 of "
-        "the source of `pl_env`, `baselines` and `experiments/points.py`; `python -m experiments version` prints it. "
-        "Results are kept by the hash of all of this: a change of code or constants computes them again, and an "
-        "interrupted run goes on where it stopped. Run times are of the machine that made this file; everything else "
-        "comes out the same everywhere."
-    )
-
-
-def _with_interval(value: float, half_width: float) -> str:
-    if math.isnan(half_width):
-        return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
-    return f"{value:.1f} ± {half_width:.1f}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+def _target_row(one: Comparison, realisations: int, seed: int) -> dict[str, object]:
+    return {
+        "panel": one.target.panel,
+        "quantity": one.target.quantity,
+        "unit": one.target.unit,
+        "paper": f"{one.target.published:g}",
+        "ours": f"{one.ours:.4f}",
+        "half_width_95": "" if math.isnan(one.half_width) else f"{one.half_width:.4f}",
+        "realisations": realisations,
+        "seed": seed,
+        "code": code_version()[:12],
+    }

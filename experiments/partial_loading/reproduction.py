@@ -1,4 +1,4 @@
-"""Computes everything that a report needs, figure by figure and variant by variant."""
+"""What the command line asks a system's room for: its figures, computed figure by figure and variant by variant."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.engine import run
-from experiments.partial_loading.figures import Figure, Panel
-from experiments.partial_loading.report import Findings
-from experiments.partial_loading.targets import Results
+from experiments.figures import Figure, Panel
+from experiments.partial_loading.figures import figures
+from experiments.partial_loading.report import Findings, write
+from experiments.partial_loading.targets import TARGETS, Results
 from experiments.partial_loading.variants import UNCHANGED, VARIANTS
 from experiments.points import Point, Result
+
+__all__ = ["FULL", "QUICK", "compute", "figures", "reproduce"]
+
+FULL, QUICK = 1000, 40
+"""Channel realisations a point: as in the paper, and in a minute."""
 
 _SENSITIVITY_SHARE = 5
 """The sensitivity study takes one of so many realisations."""
@@ -20,12 +26,19 @@ _PLAIN_PYTHON_SHARE, _PLAIN_PYTHON_MOST = 8, 20
 """Run times without the compiler take one of so many realisations, and at most so many."""
 
 
+def reproduce(
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+) -> Path:
+    """Compute figures and write the report, which says that the command made it; returns the report's path."""
+    return write(compute(chosen, realisations, seed, cache, workers, command), out)
+
+
 def compute(
-    figures: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str
 ) -> Findings:
     """Compute figures, run times and the sensitivity study; what the cache folder holds is not computed again."""
-    panels = [panel for figure in figures for panel in figure.panels if not figure.timed]
-    timed = [panel for figure in figures for panel in figure.panels if figure.timed]
+    panels = [panel for figure in chosen for panel in figure.panels if not figure.timed]
+    timed = [panel for figure in chosen for panel in figure.panels if figure.timed]
 
     def results_of(points: Mapping[str, Sequence[Point]], title: str, processes: int) -> dict[str, list[Result]]:
         flat = [point for group in points.values() for point in group]
@@ -41,12 +54,13 @@ def compute(
         for name, points in _points(timed, n_plain, seed).items()
     }
     uncompiled = results_of(plain, "plain Python", 1)
+    published = {target.panel for target in TARGETS}
     fewer = max(1, realisations // _SENSITIVITY_SHARE)
     varied = {
         (variant.label, panel.name): panel.points(fewer, seed, variant.overrides)
         for variant in VARIANTS
         for panel in (*panels, *timed)
-        if panel.preset in variant.presets and panel.in_sensitivity_study
+        if panel.preset in variant.presets and panel.name in published
     }
     changed = results_of({"\n".join(key): points for key, points in varied.items()}, "sensitivity", workers)
     unchanged: dict[str, list[Result]] = {
@@ -56,7 +70,7 @@ def compute(
     for variant in VARIANTS:
         own = {panel: changed[f"{label}\n{panel}"] for label, panel in varied if label == variant.label}
         sensitivity[variant.label] = unchanged | own
-    return Findings(figures, results, uncompiled, sensitivity, realisations, fewer, seed, command)
+    return Findings(chosen, results, uncompiled, sensitivity, realisations, fewer, seed, command)
 
 
 def _points(panels: Sequence[Panel], realisations: int, seed: int) -> dict[str, list[Point]]:

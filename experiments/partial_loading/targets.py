@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.partial_loading.figures import CHANNELS, equal_channels
-from experiments.points import Result, mean_and_half_width
+from baselines.statistics import mean_and_half_width
+from experiments.partial_loading.figures import CHANNELS, equal_channels, panel
+from experiments.points import Result
 
 Results = Mapping[str, Sequence[Result]]
 """Results of the points of each panel, by the panel's name."""
@@ -29,7 +31,7 @@ class Target:
         kind: How it is measured: "gain", "level", "below", "faster" or "milliseconds" (see `measure`).
         curve: Label of the curve that it is about.
         against: Label of the curve that it is compared with.
-        at: The one number of users that counts; None for the mean over the sweep.
+        at: The one value of the sweep that counts; None for the mean over the sweep.
     """
 
     panel: str
@@ -51,6 +53,35 @@ class Target:
         return self.kind in ("faster", "milliseconds")
 
 
+class Comparison(NamedTuple):
+    """A published number beside ours.
+
+    Attributes:
+        target: The published number.
+        ours: Our number, in its unit.
+        half_width: Half the width of its 95 % interval; NaN for run times.
+    """
+
+    target: Target
+    ours: float
+    half_width: float
+
+    @property
+    def difference(self) -> float:
+        """Ours less the published one."""
+        return self.ours - self.target.published
+
+    @property
+    def is_far(self) -> bool:
+        """Whether the difference wants an explanation."""
+        return not self.target.is_run_time and abs(self.difference) > CLOSE
+
+
+def compare(targets: Sequence[Target], results: Results) -> list[Comparison]:
+    """The targets beside what is measured."""
+    return [Comparison(target, *measure(target, results)) for target in targets]
+
+
 def measure(target: Target, results: Results) -> tuple[float, float]:
     """Our number for a target, and half the width of its 95 % interval (nan for run times).
 
@@ -60,7 +91,8 @@ def measure(target: Target, results: Results) -> tuple[float, float]:
     * faster: median run time of ``against`` / median run time of ``curve``
     * milliseconds: median run time of ``curve``
     """
-    chosen = [result for result in results[target.panel] if target.at in (None, result.point.scenario.n_users)]
+    sweep = zip(panel(target.panel).values, results[target.panel], strict=True)
+    chosen = [result for value, result in sweep if target.at in (None, value)]
     if target.kind == "milliseconds":
         return 1e3 * _median_seconds(chosen, target.curve), float("nan")
     if target.kind == "faster":

@@ -23,11 +23,13 @@ class Variant:
         label: What is changed.
         overrides: The fields changed.
         presets: Presets it applies to; the others stay as they are.
+        alone: One constant; two of them are no answer to which constant moves what.
     """
 
     label: str
     overrides: Mapping[str, Any]
     presets: tuple[str, ...] = ("bls", "general")
+    alone: bool = True
 
 
 def _server(loading: float = 1.0, computing: float = 1.0) -> EdgeServer:
@@ -78,8 +80,8 @@ VARIANTS = (
         {"n_models": _DEFAULT.n_models, "backbones": _DEFAULT.backbones},
         presets=("general",),
     ),
-    Variant("slots of 5 ms, link loss 15 dB", {"slot": 5e-3} | _power(-15)),
-    Variant("slots of 5 ms, upload size × 4", {"slot": 5e-3} | _upload(4)),
+    Variant("slots of 5 ms, link loss 15 dB", {"slot": 5e-3} | _power(-15), alone=False),
+    Variant("slots of 5 ms, upload size × 4", {"slot": 5e-3} | _upload(4), alone=False),
 )
 """An upload of four times the bits is the image in single precision instead of 8-bit pixels. The spread of θ cannot
 grow: at θ = 85 % it already reaches 100 %."""

@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.errors import FileFormatError, UnknownName
-from pl_env.files import write_atomically
+from pl_env.files import read_json, write_atomically
 from pl_env.layers import BYTES_PER_PARAMETER, layer_table
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.serving_table import ServingTable
@@ -183,16 +182,4 @@ def load_measurement(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        content = json.loads(Path(path).read_text())
-    except FileNotFoundError:
-        raise FileFormatError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise FileFormatError(f"{path}: not JSON, or truncated ({error})") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise FileFormatError(f"{path}: not an {FORMAT} file")
-    if content.get("version") != VERSION:
-        raise FileFormatError(f"{path}: format version {content.get('version')}; this release reads version {VERSION}")
-    return content
+    return read_json(path, FORMAT, VERSION, f"an {FORMAT} file")

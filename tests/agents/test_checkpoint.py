@@ -73,6 +73,7 @@ def edit_header(**changes):
         (edit_header(network={"batch_cap": 4, "width": 16}), "its weights do not fit its network"),
         (edit_header(network={"batch_cap": 0}), "its weights do not fit its network"),
         (edit_header(network={"depth": 3}), "its weights do not fit its network"),
+        (edit_header(system="os"), "an agent of the system 'os', which this release does not have"),
     ],
 )
 def test_damage_gives_one_clear_error(agent, tmp_path, damage, message):
@@ -80,6 +81,19 @@ def test_damage_gives_one_clear_error(agent, tmp_path, damage, message):
     damage(tmp_path / "agent")
     with pytest.raises(pl_env.FileFormatError, match=message):
         agents.load(tmp_path / "agent")
+
+
+def test_a_checkpoint_that_names_no_system_is_of_the_first(agent, tmp_path):
+    agent.save(tmp_path / "agent")
+    header = json.loads((tmp_path / "agent" / "checkpoint.json").read_text())
+    assert header.pop("system") == "partial_loading"
+    (tmp_path / "agent" / "checkpoint.json").write_text(json.dumps(header))
+    assert type(agents.load(tmp_path / "agent")) is agents.Agent
+
+
+def test_a_name_without_a_system_is_of_the_first():
+    short, long = agents.load("bls"), agents.load("partial_loading/bls")
+    torch.testing.assert_close(short.network.state_dict(), long.network.state_dict(), rtol=0, atol=0)
 
 
 def test_weights_that_are_no_safetensors_though_the_hash_says_so(agent, tmp_path):

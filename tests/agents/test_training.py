@@ -1,26 +1,24 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
-import json
 import os
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import agents
 import pl_env
-import train as train_script
 from agents import training
+from agents.agent import TrainedAgent
 from agents.checkpoint import load_checkpoint
-from agents.partial_loading.recipes import RECIPES
-
-REPOSITORY = Path(__file__).parents[2]
+from agents.plots import draw_learning_curve
+from agents.training import Measure, train_in_stages, update_average
+from pl_env.systems import SYSTEMS
 
 
 def assert_same_weights(one: agents.Agent, two: agents.Agent) -> None:
@@ -137,71 +135,6 @@ def test_fine_tuning_plays_one_scenario(quick_config, tmp_path):
         agents.train(agents.Family.named("any-library"), quick_config, tmp_path, progress=False)
 
 
-SMALL = ["--scenario", "tiny", "--width", "8", "--layers", "1", "--heads", "2", "--episodes", "5"]
-SMALL += ["--imitation.episodes", "8", "--imitation.rounds", "60", "--samples", "2", "--sampled-episodes", "2"]
-
-
-def run_train(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(REPOSITORY / "train.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
-    """Kill it in the middle of training; --resume ends with the weights of a run that nobody killed."""
-    arguments = train_script.parse(SMALL)
-    whole = agents.train(agents.Family.named("tiny"), arguments.training, tmp_path / "whole", progress=False)
-    command = [sys.executable, str(REPOSITORY / "train.py"), *SMALL, "--out", str(tmp_path / "killed")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    header = tmp_path / "killed" / "checkpoint" / "checkpoint.json"
-    while not header.exists():
-        assert process.poll() is None, "training ended before its first checkpoint"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert load_checkpoint(tmp_path / "killed" / "checkpoint")[0]["training"]["rounds_done"] < 60
-
-    finished = run_train(*SMALL, "--out", str(tmp_path / "killed"), "--resume")
-    assert finished.returncode == 0, finished.stderr
-    assert_same_weights(whole.agent, agents.load(tmp_path / "killed" / "checkpoint"))
-    assert "gap to optimum" in finished.stdout
-    for name in ("learning_curve.png", "served_ratio.png", "gantt.png"):
-        assert (tmp_path / "killed" / name).read_bytes().startswith(b"\x89PNG")
-    results = json.loads((tmp_path / "killed" / "results.json").read_text())["results"]
-    names = ["agent", "optimal-dp", "greedy", "paper-dp", "paper-greedy", "independent", "max-overlap", "random"]
-    assert list(results) == names
-    assert results["optimal-dp"]["gap"] == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--scenario", "nowhere"], "error: there is no preset 'nowhere'; known are: bls, fading"),
-        (["--override", "n_users=0"], "error: n_users is 0; it must be an integer from 1"),
-        (["--override", "users=3"], "error: there is no scenario field 'users'"),
-        (["--override", "n_users"], "error: override is 'n_users'; it must be field=value"),
-    ],
-)
-def test_train_script_says_what_is_wrong_and_writes_nothing(tmp_path, arguments, message):
-    result = run_train(*arguments, "--out", str(tmp_path / "run"))
-    assert result.returncode == 1
-    assert result.stderr.startswith(message)
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "run").exists()
-
-
-def test_train_script_says_which_stages_argument_is_wrong(capsys):
-    with pytest.raises(SystemExit):
-        train_script.parse(["--imitation.epochs", "0"])
-    words = capsys.readouterr().err.replace("│", " ").split()
-    assert "epochs is 0; it must be an integer of at least 1" in " ".join(words)
-
-
-def test_the_scenario_sets_the_default_training():
-    for name, config in RECIPES.items():
-        assert train_script.parse(["--scenario", name]).training == config
-    assert train_script.parse(["--scenario=fading"]).training == RECIPES["fading"]
-
-
 @pytest.mark.parametrize(
     ("kind", "field"),
     [
@@ -255,3 +188,95 @@ def test_a_plan_needs_one_library_to_be_fine_tuned(quick_config, tmp_path):
 def test_an_update_of_a_single_step_is_refused():
     with pytest.raises(pl_env.InvalidValue, match="such that 9 steps do not leave 1 over"):
         agents.FineTuningConfig(n_envs=3, rollout_steps=3, minibatch_size=8)
+
+
+class ToyAgent(TrainedAgent):
+    """Of a system that is none of ours, with a network of its own."""
+
+    SYSTEM = "toy"
+
+    @property
+    def network_config(self):
+        return {"inputs": self.network.in_features}
+
+    @classmethod
+    def build_network(cls, config):
+        return nn.Linear(config["inputs"], 1)
+
+
+class Regression:
+    measure = Measure("loss", "squared error", "log")
+
+    def __init__(self, name, rounds):
+        self.name, self.rounds = name, rounds
+
+    def begin(self, average):
+        self.average, self.network = average, copy.deepcopy(average)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), 0.1)
+
+    def round(self, number, place):
+        inputs = torch.rand((16, 3), generator=torch.Generator().manual_seed(number))
+        loss = ((self.network(inputs)[:, 0] - inputs.sum(dim=1)) ** 2).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        update_average(self.average, self.network, 0.5)
+        return {"loss": loss.item(), "states": 16.0, "place": float(place)}
+
+
+def train_toy(out, **arguments):
+    torch.manual_seed(0)
+    agent = ToyAgent(nn.Linear(3, 1), {"data": {"kind": "sums"}})
+    stages = [Regression("first", 20), Regression("second", 10)]
+    return train_in_stages(agent, stages, out, progress=False, **arguments)
+
+
+def test_any_systems_network_is_trained_in_any_stages(tmp_path, monkeypatch):
+    """Resumed, logged, drawn, saved and found again by the system that its checkpoint names."""
+    whole = train_toy(tmp_path / "whole")
+    assert whole.curve[-1]["loss"] < 0.2 * whole.curve[0]["loss"]
+    assert [point["place"] for point in whole.curve] == [*range(20), *range(10)]
+    assert len(draw_learning_curve(whole).axes) == 2
+
+    def stop(agent, states):
+        if states == 16 * 22:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_toy(tmp_path / "cut", watch=stop)
+    resumed = train_toy(tmp_path / "cut", resume=True)
+    assert_same_weights(whole.agent, resumed.agent)
+    folder = tmp_path / "cut" / "checkpoint"
+    with pytest.raises(pl_env.FileFormatError, match="an agent of the system 'toy', which this release does not have"):
+        agents.load(folder)
+    room = ModuleType("agents.toy")
+    room.Agent = ToyAgent
+    monkeypatch.setitem(sys.modules, "agents.toy", room)
+    monkeypatch.setitem(SYSTEMS, "toy", {})
+    loaded = agents.load(folder)
+    assert type(loaded) is ToyAgent
+    assert loaded.trained_on == {"data": {"kind": "sums"}, "rounds": 30}
+    assert_same_weights(whole.agent, loaded)
+
+
+def test_every_stage_begins_with_the_average_that_the_one_before_has_left(tmp_path):
+    begun = []
+
+    class Watched(Regression):
+        def begin(self, average):
+            super().begin(average)
+            begun.append(copy.deepcopy(self.network))
+
+    seen = []
+    stages = [Watched("first", 2), Watched("second", 1)]
+    agent = ToyAgent(nn.Linear(3, 1))
+    train_in_stages(agent, stages, tmp_path, progress=False, watch=lambda agent, states: seen.append(agent.network))
+    assert len(begun) == 2
+    torch.testing.assert_close(begun[1].state_dict(), seen[1].state_dict(), rtol=0, atol=0)
+
+
+def test_the_average_moves_by_its_share():
+    average, network = nn.Linear(2, 1), nn.Linear(2, 1)
+    before = average.weight.detach().clone()
+    update_average(average, network, 0.25)
+    torch.testing.assert_close(average.weight, 0.75 * before + 0.25 * network.weight)

@@ -4,15 +4,13 @@ import csv
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import experiments.__main__ as command_line
 from experiments.__main__ import main
-from experiments.partial_loading.latency import latencies, loading_share
-from experiments.partial_loading.report import scenario_text
 from experiments.points import code_version
-from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.server import EdgeServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -54,6 +52,8 @@ def test_the_quick_mode_end_to_end(tmp_path):
     ("arguments", "message"),
     [
         (["--figures", "fig5"], "error: there is no figure 'fig5'; known are: fig1, fig6, fig7, fig8, fig9, slots"),
+        (["partial_loading", "--figures", "fig5"], "error: there is no figure 'fig5'; known are: fig1, fig6"),
+        (["partial_lodaing"], "error: there is no system 'partial_lodaing'; known are: partial_loading"),
         (["--realisations", "0"], "error: realisations is 0"),
         (["--seed", "-1"], "error: seed is -1"),
         (["--workers", "-1"], "error: workers is -1"),
@@ -75,17 +75,53 @@ def test_lists_figures_and_prints_the_code_version(capsys):
     assert [line.split()[0] for line in lines] == ["fig1", "fig6", "fig7", "fig8", "fig9", "slots", code_version()]
 
 
-def test_figure_1_by_hand():
-    rows = latencies(EdgeServer())
-    assert [row.architecture for row in rows] == ["resnet18", "resnet34", "resnet50"]
-    assert rows[2].compute_seconds == pytest.approx(32 * 100e-6 + 4e-3)
-    assert rows[2].load_seconds == pytest.approx(94.1e6 / 1.70e9, rel=2e-3)
-    assert loading_share(rows) == pytest.approx(0.8894, abs=1e-4)
+@pytest.fixture
+def two_systems(monkeypatch):
+    """A second system beside the first, both of which note how they are called in place of computing."""
+    calls = []
+
+    def room(system, module):
+        assert module == "reproduction"
+        return SimpleNamespace(
+            FULL=1000 if system == "partial_loading" else 5,
+            QUICK=2,
+            figures=lambda names=(): names or (f"all of {system}",),
+            reproduce=lambda *arguments: calls.append((system, *arguments)),
+        )
+
+    monkeypatch.setattr(command_line, "SYSTEMS", {"partial_loading": {}, "second": {}})
+    monkeypatch.setattr(command_line, "room", room)
+    return calls
 
 
-def test_a_scenario_in_text_names_what_differs():
-    scenario = Scenario.preset("general", bandwidth_hz=1e7, server=EdgeServer(disk_bytes_per_second=1e9))
-    assert (
-        scenario_text("general", scenario)
-        == "general bandwidth_hz=10000000.0 server.disk_bytes_per_second=1000000000.0"
-    )
+def test_all_systems_are_reproduced_unless_one_is_named(two_systems):
+    assert main(["reproduce", "--workers", "3"]) == 0
+    assert [(system, chosen, n) for system, chosen, n, *_ in two_systems] == [
+        ("partial_loading", ("all of partial_loading",), 1000),
+        ("second", ("all of second",), 5),
+    ]
+    assert {call[4:] for call in two_systems} == {(Path("runs/reproduction-cache"), 3, "make reproduce", Path("docs"))}
+    two_systems.clear()
+    assert main(["reproduce", "second", "--seed", "4"]) == 0
+    command = "python -m experiments reproduce second --realisations 5 --seed 4"
+    assert two_systems == [
+        ("second", ("all of second",), 5, 4, Path("runs/reproduction-cache"), 0, command, Path("runs/reproduction"))
+    ]
+
+
+def test_figures_are_of_the_first_system_unless_one_is_named(two_systems):
+    assert main(["reproduce", "--figures", "fig6", "slots", "--quick"]) == 0
+    assert main(["reproduce", "second", "--figures", "fig3", "--quick"]) == 0
+    (first, chosen, n, *_, command, out), (second, *_, second_command, _) = two_systems
+    assert (first, chosen, n, second) == ("partial_loading", ("fig6", "slots"), 2, "second")
+    assert command == "python -m experiments reproduce --figures fig6 slots --realisations 2 --seed 0"
+    assert second_command == "python -m experiments reproduce second --figures fig3 --realisations 2 --seed 0"
+    assert out == Path("runs/reproduction-quick")
+
+
+def test_a_benchmark_set_by_name(capsys):
+    assert main(["benchmark-sets", "--names", "large-10", "--no-solve-again"]) == 0
+    assert main(["benchmark-sets", "--names", "partial_loading/large-11"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith("large-10: 10 instances, ")
+    assert "there is no benchmark set 'large-11'; known are: bls-100, " in captured.err

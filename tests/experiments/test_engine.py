@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from experiments import engine, points
-from experiments.partial_loading.figures import INDEPENDENT_SLOTTED, OPTIMAL_DP, PAPER_DP, Panel
+from experiments.figures import Panel
+from experiments.partial_loading.figures import INDEPENDENT_SLOTTED, OPTIMAL_DP, PAPER_DP
 from experiments.points import Curve, Point
 from pl_env.errors import PlEnvError
 from pl_env.partial_loading.scenario import Scenario

@@ -28,6 +28,7 @@ import agents
 import baselines
 from agents.partial_loading.decoding import play_greedily
 from experiments.partial_loading.agents.masked_dqn import DQNConfig, train_dqn
+from experiments.tables import markdown
 from pl_env.command_line import exit_code
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import save_figure
@@ -171,18 +172,21 @@ def draw(curves: dict[str, list[Curve]]) -> Figure:
 
 def table(curves: dict[str, list[Curve]]) -> str:
     """The last points, as Markdown."""
-    lines = [
-        "| algorithm | seeds | of the optimum, mean | lowest … highest seed | states | minutes |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, runs in curves.items():
         shares = np.array([100 * points[-1]["share"] for points in runs])
-        minutes, states = (np.mean([points[-1][what] for points in runs]) for what in ("seconds", "states"))
-        lines.append(
-            f"| {name} | {len(runs)} | {shares.mean():.2f} % | {shares.min():.2f} … {shares.max():.2f} "
-            f"| {states:,.0f} | {minutes / 60:.1f} |"
+        seconds, states = (np.mean([points[-1][what] for points in runs]) for what in ("seconds", "states"))
+        rows.append(
+            {
+                "algorithm": name,
+                "seeds": f"{len(runs)}",
+                "of the optimum, mean": f"{shares.mean():.2f} %",
+                "lowest … highest seed": f"{shares.min():.2f} … {shares.max():.2f}",
+                "states": f"{states:,.0f}",
+                "minutes": f"{seconds / 60:.1f}",
+            }
         )
-    return "\n".join(lines) + "\n"
+    return markdown(rows) + "\n"
 
 
 def main(arguments: Arguments) -> None:

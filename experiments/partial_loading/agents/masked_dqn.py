@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents import Agent, Family
-from agents.partial_loading.imitation import follow
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
 from agents.partial_loading.observing import loading_of, present_scores
+from agents.training import update_average
 from baselines.partial_loading.episodes import Episodes
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM, small_seed
@@ -137,7 +137,7 @@ def train_dqn(family: Family, config: DQNConfig, watch: Callable[[Agent, float],
                 group["lr"] = config.learning_rate * (1 - progress)
             for _ in range(config.updates_per_step):
                 _update(network, target, optimizer, memory.draw(rng, config.minibatch_size, torch.from_numpy(loading)))
-                follow(target, network, config.target_share)
+                update_average(target, network, config.target_share)
         watch(Agent(copy.deepcopy(network)), float(done))
     return Agent(network)
 

@@ -22,6 +22,7 @@ import agents
 import baselines
 import pl_env
 from baselines.optima import default_cache
+from experiments.tables import markdown
 from pl_env.command_line import exit_code
 from pl_env.files import write_atomically
 from pl_env.ranges import require_integer, require_one_of
@@ -70,25 +71,29 @@ def contestants(name: str, agent: agents.Agent, samples: int) -> dict[str, basel
     return policies | {"greedy": "greedy"}
 
 
-def lines_of(name: str, result: agents.Evaluation) -> list[str]:
+def table(result: agents.Evaluation) -> str:
     """A Markdown table of one scenario."""
-    lines = [
-        f"### {name}",
-        "",
-        "| policy | served ratio | 95 % interval | middle half | of the optimum | agent above, points | ms a batch |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for policy, of_policy in result.items():
         share = "–" if of_policy.gap is None else f"{100 * (1 - of_policy.gap):.2f} %"
-        above = "–"
-        if policy != "agent":
-            mean, low, high = (100 * value for value in result.difference("agent", policy))
-            above = f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
-        lines.append(
-            f"| {policy} | {of_policy.mean:.4f} | {of_policy.low:.4f} … {of_policy.high:.4f} "
-            f"| {of_policy.interquartile_mean:.4f} | {share} | {above} | {1e3 * of_policy.decision_seconds:.2f} |"
+        rows.append(
+            {
+                "policy": policy,
+                "served ratio": f"{of_policy.mean:.4f}",
+                "95 % interval": f"{of_policy.low:.4f} … {of_policy.high:.4f}",
+                "middle half": f"{of_policy.interquartile_mean:.4f}",
+                "of the optimum": share,
+                "agent above, points": "–" if policy == "agent" else _points(result.difference("agent", policy)),
+                "ms a batch": f"{1e3 * of_policy.decision_seconds:.2f}",
+            }
         )
-    return [*lines, ""]
+    return markdown(rows)
+
+
+def _points(difference: tuple[float, float, float]) -> str:
+    """A paired difference with its interval, in points of served ratio."""
+    mean, low, high = (100 * value for value in difference)
+    return f"{mean:+.2f} ({low:+.2f} … {high:+.2f})"
 
 
 def evaluate_preset(name: str, arguments: Arguments) -> tuple[list[str], dict[str, object]]:
@@ -103,7 +108,7 @@ def evaluate_preset(name: str, arguments: Arguments) -> tuple[list[str], dict[st
         cache=default_cache() if optimum else None,
         progress=True,
     )
-    lines = lines_of(name, result)
+    lines = [f"### {name}", "", table(result), ""]
     if optimum is not None:
         lines += [f"{100 * result['agent'].proven:.1f} % of the optima are proven; the others are the best found.", ""]
     return lines, dict(result.to_dict())
@@ -114,31 +119,34 @@ def evaluate_libraries(arguments: Arguments) -> tuple[list[str], dict[str, objec
     agent = agents.load(agents.ANY_LIBRARY)
     cells = [(users, theta, deadline) for users in USERS for theta in THETAS for deadline in DEADLINES]
     episodes = max(2, arguments.episodes // len(cells))
-    lines = [
-        f"### unseen libraries, {episodes} episodes a cell, each with a library of its own",
-        "",
-        "| users | theta | deadline, ms | optimal-dp | greedy | agent | of the optimum | above greedy, points |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     numbers: dict[str, object] = {}
     agent_all, optimum_all = [], []
     for users, theta, deadline in cells:
         scenario = pl_env.Scenario(n_users=users, theta=theta, deadline=deadline, resample_library=True)
         result = agents.evaluate({"agent": agent, "greedy": "greedy"}, scenario, episodes=episodes, seed=arguments.seed)
-        mean, low, high = (100 * value for value in result.difference("agent", "greedy"))
         optimum = result["agent"].optimum
         assert optimum is not None
         agent_all.append(result["agent"].mean)
         optimum_all.append(optimum.mean())
-        lines.append(
-            f"| {users} | {theta} | {1000 * deadline:.0f} | {optimum.mean():.4f} | {result['greedy'].mean:.4f} "
-            f"| {result['agent'].mean:.4f} | {100 * result['agent'].mean / optimum.mean():.2f} % "
-            f"| {mean:+.2f} ({low:+.2f} … {high:+.2f}) |"
+        rows.append(
+            {
+                "users": f"{users}",
+                "theta": f"{theta}",
+                "deadline, ms": f"{1000 * deadline:.0f}",
+                "optimal-dp": f"{optimum.mean():.4f}",
+                "greedy": f"{result['greedy'].mean:.4f}",
+                "agent": f"{result['agent'].mean:.4f}",
+                "of the optimum": f"{100 * result['agent'].mean / optimum.mean():.2f} %",
+                "above greedy, points": _points(result.difference("agent", "greedy")),
+            }
         )
         numbers[f"{users} users, theta {theta}, {deadline} s"] = result.to_dict()
-        print(lines[-1], flush=True)
+        print("; ".join(f"{name} {cell}" for name, cell in rows[-1].items()), flush=True)
+    heading = f"### unseen libraries, {episodes} episodes a cell, each with a library of its own"
     share = 100 * np.mean(agent_all) / np.mean(optimum_all)
-    return [*lines, "", f"In the mean of all cells the agent serves {share:.2f} % of the optimum.", ""], numbers
+    said = f"In the mean of all cells the agent serves {share:.2f} % of the optimum."
+    return [heading, "", markdown(rows), "", said, ""], numbers
 
 
 def main(arguments: Arguments) -> None:

@@ -39,6 +39,14 @@ def test_what_is_overridden_is_not_drawn():
     assert agents.Family.named("any-library", resample_library=False).theta is None
 
 
+def test_a_pair_is_a_range_that_is_drawn_from():
+    family = agents.Family.named("bls", deadline=(0.5, 0.6), n_users=3)
+    assert family == agents.Family(pl_env.Scenario(n_users=3), deadline=(0.5, 0.6))
+    assert agents.Family.named("any-library", theta=(0.8, 0.9)).theta == (0.8, 0.9)
+    with pytest.raises(pl_env.InvalidValue, match=r"theta is \(0.8, 0.9\); it must be None unless"):
+        agents.Family.named("any-library", theta=(0.8, 0.9), resample_library=False)
+
+
 @pytest.mark.parametrize(
     ("ranges", "message"),
     [
