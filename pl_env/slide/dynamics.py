@@ -143,16 +143,13 @@ def _product(factors: tuple[int, int, int, int]) -> Ints:
 
 @compiled
 def divided_up(number: int, divisor: int, inverse: float) -> int:
-    """``number / divisor`` rounded up, both at least 0 and 1; ``inverse`` is 1 / divisor, which saves the division."""
+    """``number / divisor`` rounded up, where that is at most 10^14; ``inverse`` is 1 / divisor.
+
+    The product is off by less than 1, which the remainder tells; it takes a fraction of the time of a division.
+    """
     quotient = int(number * inverse)
     rest = number - quotient * divisor
-    while rest > 0:
-        quotient += 1
-        rest -= divisor
-    while rest <= -divisor:
-        quotient -= 1
-        rest += divisor
-    return quotient
+    return quotient + (rest > 0) + (rest > divisor) - (rest <= -divisor)
 
 
 @compiled

@@ -28,12 +28,13 @@ def check(plan: Plan, instance: Instance) -> None:
     _check_form(plan, instance)
     models, frequencies = plan.models.tolist(), plan.frequency_hz.tolist()
     served = [user for user, model in enumerate(models) if model >= 0]
-    accepted = instance.accepted
-    for user, model in enumerate(models):
-        if not -1 <= model < instance.n_models:
-            raise InfeasibleSchedule(f"plan: user {user}: there is no model {model}")
-        if model >= 0 and not accepted[user, model]:
-            raise InfeasibleSchedule(f"plan: user {user}: model {model} does not answer the request")
+    if any(model < -1 for model in models):
+        raise InfeasibleSchedule(f"plan: there is no model {min(models)}; refused is -1")
+    for user in served:
+        if models[user] >= instance.n_models:
+            raise InfeasibleSchedule(f"plan: user {user}: there is no model {models[user]}")
+        if not instance.library.accepted[instance.request[user], models[user]]:
+            raise InfeasibleSchedule(f"plan: user {user}: model {models[user]} does not answer the request")
     received = (_by_shares if plan.shares is not None else _by_slices)(plan, instance, served)
     for user in served:
         _check_task(plan, instance, user, models[user], frequencies[user], received[user])
@@ -63,12 +64,9 @@ def _check_form(plan: Plan, instance: Instance) -> None:
 def _download_ns(instance: Instance, user: int, model: int) -> list[int]:
     """a_l of every layer."""
     sizes, rate = instance.library.layer_bytes[instance.library.layers(model)].tolist(), int(instance.rate_bps[user])
-    needed = [8_000_000_000 * size for size in accumulate(sizes)]
-    return [min(_NEVER, _up(bits, rate)) if rate else min(_NEVER, bits) for bits in needed]
-
-
-def _up(number: int, divisor: int) -> int:
-    return -(-number // divisor)
+    if rate == 0:
+        return [_NEVER if size else 0 for size in accumulate(sizes)]
+    return [min(_NEVER, -(-8_000_000_000 * size // rate)) for size in accumulate(sizes)]
 
 
 def _by_shares(plan: Plan, instance: Instance, served: list[int]) -> dict[int, list[int]]:
@@ -83,7 +81,7 @@ def _by_shares(plan: Plan, instance: Instance, served: list[int]) -> dict[int, l
         if shares[user] == 0:
             raise InfeasibleSchedule(f"plan: user {user}: is served without a share of the band")
     return {
-        user: [_up(time * _WHOLE_BAND, shares[user]) for time in _download_ns(instance, user, int(plan.models[user]))]
+        user: [-(-time * _WHOLE_BAND // shares[user]) for time in _download_ns(instance, user, int(plan.models[user]))]
         for user in served
     }
 
@@ -136,13 +134,13 @@ def _check_task(plan: Plan, instance: Instance, user: int, model: int, frequency
     if not device.min_frequency_hz <= frequency <= device.max_frequency_hz:
         raise InfeasibleSchedule(f"plan: user {user}: its device cannot run at {frequency} Hz")
     work = instance.library.layer_flop[instance.library.layers(model)].tolist()
-    cycles = [_up(flop * 1_000_000, int(instance.speed[user])) for flop in work]
-    energy_nj = _up(device.power_nw * frequency**2 * sum(cycles), device.max_frequency_hz**3)
+    speed, deadline = int(instance.speed[user]), int(instance.deadline_ns[user])
+    cycles = [-(-flop * 1_000_000 // speed) for flop in work]
+    energy_nj = -(-device.power_nw * frequency**2 * sum(cycles) // device.max_frequency_hz**3)
     if energy_nj > instance.energy_nj[user]:
         raise InfeasibleSchedule(f"plan: user {user}: computing takes {energy_nj} nJ, more than its energy")
     finish = 0
-    for there, count in zip(received, cycles, strict=True):
-        finish = max(there if plan.streams else received[-1], finish) + _up(count * 1_000_000_000, frequency)
-    if finish > instance.deadline_ns[user]:
-        late = finish - int(instance.deadline_ns[user])
-        raise InfeasibleSchedule(f"plan: user {user}: its task is done {late} ns after the deadline")
+    for there, count in zip(received if plan.streams else received[-1:] * len(received), cycles, strict=True):
+        finish = (there if there > finish else finish) - (-count * 1_000_000_000 // frequency)
+    if finish > deadline:
+        raise InfeasibleSchedule(f"plan: user {user}: its task is done {finish - deadline} ns after the deadline")
