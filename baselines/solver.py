@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pl_env.ranges import require, require_integer, require_real
 
-def _covers_all(instance: Any) -> str | None:
-    return None
+Check = Callable[[str, Any], None]
+"""Takes an option's name and value, and raises `InvalidValue` where the value is out of range."""
+
+
+def covers_everything(instance: Any) -> None:
+    """The `Solver.why_not` of a solver that covers all instances of its system."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +24,29 @@ class Solver:
         name: Name to call it by.
         guarantee: What it guarantees, in a few words.
         description: One line.
-        function: From an instance, and the options, to a plan that nobody has checked.
-        options: Its options by name; each checks a value and raises `InvalidValue`.
-        why_not: Says in one sentence why an instance is not covered, or None where it is.
+        function: From an instance, and the options, to a plan, which nobody has checked yet.
+        options: Its options by name, each with its check.
+        why_not: Why it does not cover an instance, one sentence; None where it does. Nobody else decides that.
     """
 
     name: str
     guarantee: str
     description: str
     function: Callable[..., Any]
-    options: Mapping[str, Callable[[str, Any], None]] = field(default_factory=dict)
-    why_not: Callable[[Any], str | None] = _covers_all
+    options: Mapping[str, Check] = field(default_factory=dict)
+    why_not: Callable[[Any], str | None] = covers_everything
+
+
+def boolean() -> Check:
+    """True or False."""
+    return lambda name, value: require(isinstance(value, bool), name, value, "True or False")
+
+
+def integer(low: int, high: int) -> Check:
+    """An integer from low to high."""
+    return lambda name, value: require_integer(name, value, low, high)
+
+
+def real(low: float, high: float) -> Check:
+    """A finite number from low to high."""
+    return lambda name, value: require_real(name, value, low, high)

@@ -45,7 +45,9 @@ def instance(models, deadlines, *, accepted=None, request=None, arrival=None, ra
     )
 
 
-def random_instance(rng: np.random.Generator, *, arrivals=False, committed=False, most_users=4, most_models=3) -> Instance:
+def random_instance(
+    rng: np.random.Generator, *, arrivals=False, committed=False, most_users=4, most_models=3
+) -> Instance:
     """A handful of users with small times, so that ties and tight deadlines are common; nobody at all among them."""
     n_users, n_models = int(rng.integers(0, most_users + 1)), int(rng.integers(1, most_models + 1))
     models = [(rng.integers(0, 5, size=n).tolist(), rng.integers(0, 4, size=n).tolist())

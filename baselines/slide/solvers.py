@@ -10,8 +10,8 @@ from typing import Any
 
 from baselines.slide import constant_shares, online, varying_shares
 from baselines.slide.exact import exact
-from baselines.solver import Solver
-from pl_env.ranges import require_integer, require_one_of, require_real
+from baselines.solver import Solver, integer, real
+from pl_env.ranges import require_one_of
 from pl_env.slide.instance import Instance
 from pl_env.slide.plan import Plan
 from pl_env.slide.scenario import Scenario
@@ -28,28 +28,11 @@ def _solver(name: str, guarantee: str, description: str, function: Callable[...,
     return Solver(name, guarantee, description, partial(_named, name, function), **about)
 
 
-def _is_seconds(name: str, value: Any) -> None:
-    require_real(name, value, 0, 1e6)
-
-
-def _is_factor(name: str, value: Any) -> None:
-    require_real(name, value, 0, 1e6)
-
-
-def _is_seed(name: str, value: Any) -> None:
-    require_integer(name, value, 0, 2**31 - 1)
-
-
 def _is_preset(name: str, value: Any) -> None:
     require_one_of(name, value, Scenario.presets())
 
 
-def _is_count(name: str, value: Any) -> None:
-    require_integer(name, value, 1, 100_000)
-
-
-def _is_time_limit(name: str, value: Any) -> None:
-    require_real(name, value, 0.01, 1e6)
+_SECONDS, _FACTOR, _SEED = real(0, 1e6), real(0, 1e6), integer(0, 2**31 - 1)
 
 
 def _if_nothing_is_promised(instance: Instance) -> str | None:
@@ -110,7 +93,7 @@ SOLVERS: tuple[Solver, ...] = (
         "none",
         "static with one of the accepted models for each user; option: seed",
         constant_shares.random_model,
-        options={"seed": _is_seed},
+        options={"seed": _SEED},
         why_not=_if_nothing_is_promised,
     ),
     _solver(
@@ -139,7 +122,7 @@ SOLVERS: tuple[Solver, ...] = (
         "optimal within the time limit, else a bound",
         "shares over time, all arrivals known: MILP with rows added as needed (HiGHS); option: time_limit (s)",
         exact,
-        options={"time_limit": _is_time_limit},
+        options={"time_limit": real(0.01, 1e6)},
     ),
     _solver("accept-all", "none", "online: the legal model of least download", online.accept_all),
     _solver(
@@ -147,21 +130,21 @@ SOLVERS: tuple[Solver, ...] = (
         "none",
         "online: likewise, if that takes no longer on the whole band than the option: seconds",
         online.threshold,
-        options={"seconds": _is_seconds},
+        options={"seconds": _SECONDS},
     ),
     _solver(
         "backlog",
         "none",
         "online: likewise, longer while little is promised and towards the end; options: p0 p2 p3 (s), p1",
         online.backlog,
-        options={"p0": _is_seconds, "p1": _is_factor, "p2": _is_seconds, "p3": _is_seconds},
+        options={"p0": _SECONDS, "p1": _FACTOR, "p2": _SECONDS, "p3": _SECONDS},
     ),
     _solver(
         "rollout",
         "none",
         "online: what serves most users in drawn futures under backlog; options: scenario (preset), futures, seed",
         online.rollout,
-        options={"scenario": _is_preset, "futures": _is_count, "seed": _is_seed},
+        options={"scenario": _is_preset, "futures": integer(1, 100_000), "seed": _SEED},
         why_not=_if_scenario_is_known,
     ),
 )

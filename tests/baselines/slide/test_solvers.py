@@ -44,7 +44,9 @@ def test_static_and_dai_against_brute_force_400_times():
     assert {0, 1, 2, 3} <= set(served)
 
 
-@pytest.mark.parametrize(("rounds", "arrivals", "committed"), [(150, False, False), (120, True, False), (120, True, True)])
+@pytest.mark.parametrize(
+    ("rounds", "arrivals", "committed"), [(150, False, False), (120, True, False), (120, True, True)]
+)
 def test_exact_against_brute_force(rounds, arrivals, committed):
     rng = np.random.default_rng(1)
     beats_greedy = 0

@@ -109,7 +109,9 @@ def test_the_largest_frequency_where_it_is_all_but_whole():
         best = helpers.isqrt(enough * high**3 // (power * cycles))
         assert found == min(best, high)
         assert found >= wanted
-        assert largest_frequency(cycles, enough - 1, device) == helpers.isqrt((enough - 1) * high**3 // (power * cycles))
+        assert largest_frequency(cycles, enough - 1, device) == helpers.isqrt(
+            (enough - 1) * high**3 // (power * cycles)
+        )
 
 
 def test_pairs_and_steps_of_random_instances_and_of_real_models():

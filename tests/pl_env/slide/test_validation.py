@@ -65,7 +65,10 @@ def test_plans_that_are_just_in_time():
         (replace(by_shares(), shares=np.array([1])), "its shares has 1 entries for 2 users"),
         (replace(by_slices([]), slices=np.zeros((1, 2), np.int64)), "its slices have shape"),
         (replace(by_shares(), frequency_hz=np.array([GHZ, GHZ + 1])), "user 1: its device cannot run at 1000000001 Hz"),
-        (replace(by_shares(), frequency_hz=np.array([GHZ, 4 * 10**8])), "user 1: its device cannot run at 400000000 Hz"),
+        (
+            replace(by_shares(), frequency_hz=np.array([GHZ, 4 * 10**8])),
+            "user 1: its device cannot run at 400000000 Hz",
+        ),
         (replace(by_shares(), frequency_hz=np.array([GHZ, GHZ - 1])), "user 1: its task is done"),
     ],
 )
