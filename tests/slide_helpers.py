@@ -134,7 +134,7 @@ def recursion(received: list[int], compute: list[int]) -> int:
 
 
 def jobs_of(given: Instance, models) -> list[tuple[int, list[int], list[int]]] | None:
-    """Arrival, due times and prefix downloads of all who are to be served, commitments among them; None if one is out."""
+    """Arrival, due times and prefix downloads of all to be served, and of commitments; None if a pair is out."""
     jobs = [(0, [int(due)], [int(rest)])
             for due, rest in zip(given.committed_due_ns, given.committed_rest_ns, strict=True)]  # fmt: skip
     for user, model in enumerate(models):

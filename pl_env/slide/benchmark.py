@@ -72,6 +72,11 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return np.asarray((self.models >= 0).sum(axis=1))
 
     @property
+    def objective(self) -> NDArray[np.float64]:
+        """Share of users served by the best plan known, float64 (N,)."""
+        return np.asarray(self.served / self.users.shape[1])
+
+    @property
     def is_optimal(self) -> NDArray[np.bool_]:
         """Whether the best plan known is proven optimal, bool (N,)."""
         return np.equal(self.served, self.upper_bound)

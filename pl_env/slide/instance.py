@@ -144,6 +144,11 @@ class Instance(Stored, ReadOnlyArrays):
         """Whether everybody is there at the start."""
         return not self.arrival_ns.any()
 
+    @property
+    def redraws(self) -> bool:
+        """Whether anything is drawn anew in mid-episode: nothing is."""
+        return False
+
     @cached_property
     def tables(self) -> Tables:
         """The library and the device as the kernels take them."""
