@@ -28,7 +28,7 @@ import pl_env
 from agents.jobs import Job, jobs
 from agents.plots import draw_learning_curve, draw_objectives
 from pl_env.command_line import exit_code
-from pl_env.errors import InvalidValue, UnknownName, UnsupportedInstance
+from pl_env.errors import InvalidValue, UnknownName
 from pl_env.files import write_atomically
 from pl_env.partial_loading.rendering import save_figure
 from pl_env.ranges import require_integer
@@ -62,16 +62,8 @@ class Arguments:
 
 def planners_for(job: Job) -> dict[str, baselines.Policy | str]:
     """The job's planners that cover its scenario, and the random policy, by name."""
-    instance = job.evaluated_on.sample(np.random.default_rng(0))
-    return {name: name for name in (*job.planners, "random") if name == "random" or _covers(name, instance)}
-
-
-def _covers(name: str, instance: Any) -> bool:
-    try:
-        baselines.solve(instance, name)
-    except UnsupportedInstance:
-        return False
-    return True
+    covering = baselines.solvers(job.evaluated_on.sample(np.random.default_rng(0)))
+    return {name: name for name in (*(name for name in job.planners if name in covering), "random")}
 
 
 def report(arguments: Arguments, result: agents.TrainingResult[Any]) -> None:

@@ -1,8 +1,8 @@
 """Checkpoints: safetensors for numbers, JSON for the rest, written whole or not at all. Nothing is unpickled.
 
 A checkpoint is a folder: ``weights.safetensors``, ``checkpoint.json`` and, to resume training,
-``training.safetensors``. The JSON holds the hashes of the others. A folder is written under another name and then
-renamed.
+``training.safetensors``. The JSON holds the hashes of the others and of itself. A folder is written under another name
+and then renamed; what a kill leaves under such names, `remove_debris` removes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def save_checkpoint(
     """
     target = Path(folder)
     for place in (target, _old(target)):
-        empty = not place.exists() or (place.is_dir() and not any(place.iterdir()))
-        good = empty or (place / HEADER).exists()
+        good = not place.exists() or (place.is_dir() and all(_is_ours(path) for path in place.iterdir()))
         require(good, "folder", str(place), "new, empty or a checkpoint, which is replaced")
     target.parent.mkdir(parents=True, exist_ok=True)
     contents = {
@@ -53,7 +52,8 @@ def save_checkpoint(
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     full = {"format": FORMAT, "version": VERSION, "sha256": hashes, **header}
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    full["header_sha256"] = _header_hash(full)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
     try:
         temporary.chmod(0o755)
         for name, content in contents.items():
@@ -64,14 +64,38 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a file's name is one that checkpoints have; a kill may have left a part of one."""
+    return path.name == HEADER or path.suffix == ".safetensors"
+
+
 def _replace_folder(new: Path, target: Path) -> None:
     """Rename ``new`` to ``target``. A kill between the two renames leaves the old one under ``target``.old."""
     old = _old(target)
     if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old, target)
         os.rename(target, old)
     os.rename(new, target)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old, target)
+
+
+def _remove(old: Path, target: Path) -> None:
+    """Remove a folder at once, by its name; what a kill leaves of its files is debris, and no half of a checkpoint."""
+    if old.exists():
+        doomed = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
+        os.rename(old, doomed / old.name)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}."
+
+
+def remove_debris(folder: str | os.PathLike[str]) -> None:
+    """Remove what kills have left beside a checkpoint. Nobody else may be writing the checkpoint meanwhile."""
+    target = Path(folder)
+    for stray in target.parent.glob(f"{_prefix(target)}*"):
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 def _old(target: Path) -> Path:
@@ -106,6 +130,9 @@ def load_checkpoint(folder: str | os.PathLike[str], *names: str) -> tuple[dict[s
             parts[name] = load(content)
         except SafetensorError as error:
             raise FileFormatError(f"{file}: not a safetensors file ({error})") from None
+        for tensor_name, tensor in parts[name].items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise FileFormatError(f"{file}: {tensor_name} holds numbers that are not finite")
     return header, parts
 
 
@@ -114,4 +141,12 @@ def _read_header(path: Path) -> dict[str, Any]:
     header = read_json(file, FORMAT, VERSION, "a checkpoint of an agent")
     if not isinstance(header.get("sha256"), dict):
         raise FileFormatError(f"{file}: damaged, it has no hashes")
+    if header.get("header_sha256") != _header_hash(header):
+        raise FileFormatError(f"{file}: damaged, its content does not match its hash")
     return header
+
+
+def _header_hash(header: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of all that a header says but this."""
+    said = {name: value for name, value in header.items() if name != "header_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

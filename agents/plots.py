@@ -41,5 +41,6 @@ def draw_objectives(evaluation: Evaluation, objective: str) -> Figure:
     axes.barh(ranking, means, xerr=errors, color=colours, capsize=3)
     for place, mean in enumerate(means):
         axes.text(0.005, place, f"{mean:.3f}", va="center", color="white", fontsize=9)
-    axes.set_xlabel(f"{objective}, mean of the episodes with its 95 % interval")
+    episodes = len(evaluation[ranking[0]].objective)
+    axes.set_xlabel(f"{objective}, mean of {episodes} episodes with its 95 % interval")
     return figure

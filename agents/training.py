@@ -23,7 +23,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from tqdm import tqdm
 
 from agents.agent import TrainedAgent
-from agents.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
+from agents.checkpoint import is_checkpoint, load_checkpoint, remove_debris, save_checkpoint
 from pl_env.errors import FileFormatError, InvalidValue
 
 CHECKPOINT = "checkpoint"
@@ -141,6 +141,7 @@ def train_in_stages(
         run.restore(out / CHECKPOINT)
     elif is_checkpoint(out / CHECKPOINT):
         raise InvalidValue(f"out is {str(out)!r}; it must be a folder without a checkpoint, or be given with resume")
+    remove_debris(out / CHECKPOINT)
     if run.done < run.rounds:
         run.learn(out, progress, watch)
     return TrainingResult(run.agent(), run.curve, {stage.name: stage.measure for stage in stages})
@@ -203,9 +204,10 @@ class _Run(Generic[A]):
     def _save(self, folder: Path) -> None:
         """Write the checkpoint. An agent is the average; the rest is what the next round starts from."""
         agent = self.agent()
-        header = agent.header() | {"training": {"rounds_done": self.done, "curve": self.curve}}
         training = {f"network.{name}": value for name, value in self._stage.network.state_dict().items()}
         training |= _flatten_optimizer(self._stage.optimizer)
+        progress = {"rounds_done": self.done, "curve": self.curve, "tensors": sorted(training)}
+        header = agent.header() | {"training": progress}
         save_checkpoint(folder, header, {"weights": agent.network.state_dict(), "training": training})
 
     def restore(self, folder: Path) -> None:
@@ -219,27 +221,50 @@ class _Run(Generic[A]):
         if not isinstance(header.get("training"), dict) or not isinstance(header.get("trained_on"), dict):
             raise FileFormatError(f"{folder}: holds an agent, but no training to resume")
         self._require_same(header["trained_on"], folder)
-        training = parts["training"]
+        training, progress = parts["training"], header["training"]
+        if fault := _fault_in(progress, self.rounds, training):
+            raise FileFormatError(f"{folder}: its training state is damaged ({fault})")
         try:
-            self.done = int(header["training"]["rounds_done"])
-            self.curve = list(header["training"]["curve"])
+            self.done, self.curve = progress["rounds_done"], progress["curve"]
             self._average.load_state_dict(parts["weights"])
             self._go_to_stage()
             prefix = "network."
             weights = {name.removeprefix(prefix): v for name, v in training.items() if name.startswith(prefix)}
             self._stage.network.load_state_dict(weights)
             _restore_optimizer(self._stage.optimizer, training)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise FileFormatError(f"{folder}: its training state does not fit its network ({reason})") from None
 
     def _require_same(self, trained_on: dict[str, Any], folder: Path) -> None:
         for what, now in self._trained_on.items():
-            before_all, now_all = _flat(trained_on.get(what, {})), _flat(now)
+            before = trained_on.get(what)
+            before_all, now_all = _flat(before if isinstance(before, dict) else {}), _flat(now)
             for name in sorted((before_all | now_all).keys() - _MAY_DIFFER):
-                before, value = before_all.get(name), now_all.get(name)
-                if before != value:
-                    raise InvalidValue(f"{name} is {value!r}; it must be {before!r}, as in the {what} of {folder}")
+                then, value = before_all.get(name), now_all.get(name)
+                if then != value:
+                    raise InvalidValue(f"{name} is {value!r}; it must be {then!r}, as in the {what} of {folder}")
+
+
+def _fault_in(progress: Mapping[str, Any], rounds: int, training: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with the progress of a checkpoint; None where nothing is."""
+    done, curve = progress.get("rounds_done"), progress.get("curve")
+    if type(done) is not int or not 1 <= done <= rounds:
+        return f"rounds_done is {done!r}; it must be an integer from 1 to {rounds}"
+    if not isinstance(curve, list) or len(curve) != done or not all(map(_is_point, curve, range(done))):
+        return f"its curve is not one of {done} rounds"
+    if progress.get("tensors") != sorted(training):
+        return "tensors are missing, or there are others"
+    return None
+
+
+def _is_point(point: object, number: int) -> bool:
+    """Whether this is a point of a learning curve."""
+    if not isinstance(point, dict) or point.get("round") != number or not isinstance(point.get("stage"), str):
+        return False
+    numbers = [value for name, value in point.items() if name not in ("round", "stage")]
+    finite = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+    return finite and {"states", "seconds"} <= point.keys()
 
 
 def _plain(number: np.generic) -> Any:
@@ -271,5 +296,11 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, training: dict[str, Ten
         if part == "optimizer":
             number, _, name = rest.partition(".")
             entries.setdefault(int(number), {})[name] = value
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for place, entry in entries.items():
+        for name, value in entry.items():
+            if value.ndim > 0 and value.shape != parameters[place].shape:
+                shapes = f"{tuple(value.shape)}, not {tuple(parameters[place].shape)}"
+                raise ValueError(f"{name} of the optimiser's parameter {place} has the shape {shapes}")
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})

@@ -1,4 +1,4 @@
-"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, and ``execute``."""
+"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, ``evaluate``, ``execute``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from baselines.evaluate_command import evaluate
 from baselines.partial_loading.execute_command import execute
 from baselines.registry import solve, solvers
 from pl_env.command_line import exit_code
@@ -43,12 +44,11 @@ def compare(
     instance = Scenario.preset(preset).sample(np.random.default_rng(seed))
     schedules: list[Schedule] = []
     table = Table("solver", "guarantee", "served", "ratio", "batches", "ends (ms)", "solved in (ms)")
+    options = {"equal_bandwidth_channels": equal_bandwidth_channels} if equal_bandwidth_channels else {}
     for name in solver or tuple(solvers()):
         try:
-            solve(
-                instance, name, equal_bandwidth_channels=equal_bandwidth_channels
-            )  # kernels compile at their first call
-            schedule = solve(instance, name, equal_bandwidth_channels=equal_bandwidth_channels)
+            solve(instance, name, **options)  # kernels compile at their first call
+            schedule = solve(instance, name, **options)
         except UnsupportedInstance as error:
             if solver:
                 raise
@@ -73,6 +73,7 @@ def compare(
         print(f"written: {out}")
 
 
+app.command(evaluate)
 app.command(execute)
 
 

@@ -1,4 +1,4 @@
-"""Proven optima of evaluation instances, kept on disk by the instance's hash, as some take seconds."""
+"""Optima of evaluation instances, kept on disk by the instance's hash, as some take seconds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import baselines
+from baselines.registry import solve
 from pl_env.files import write_atomically
-from pl_env.partial_loading.instance import Instance
+from pl_env.protocols import Instance
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,19 @@ class Optimum:
     """What a solver says of an instance.
 
     Attributes:
-        served: Users that its schedule serves.
-        upper_bound: No schedule serves more.
+        objective: What its plan attains.
+        bound: No plan attains more (less, where less is better).
         solver: The solver.
     """
 
-    served: int
-    upper_bound: int
+    objective: float
+    bound: float
     solver: str
+
+    @property
+    def proven(self) -> bool:
+        """Whether no plan is better."""
+        return self.objective == self.bound
 
 
 def default_cache() -> Path:
@@ -46,8 +51,8 @@ def optimum_of(instance: Instance, solver: str, cache: Path | None = None) -> Op
             return Optimum(**json.loads(file.read_text()))
         except (OSError, ValueError, TypeError):  # not there yet, or damaged
             pass
-    schedule = baselines.solve(instance, solver)
-    optimum = Optimum(schedule.served, int(schedule.upper_bound), solver)
-    if file is not None and optimum.served == optimum.upper_bound:
+    plan = solve(instance, solver)
+    optimum = Optimum(plan.objective, plan.bound, solver)
+    if file is not None and optimum.proven:
         write_atomically(file, json.dumps(asdict(optimum)).encode())
     return optimum

@@ -1,156 +1,137 @@
-"""The solvers by name."""
+"""Solvers by name: from an instance to its system's solvers, and a user's own beside them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
 
-from baselines.partial_loading import bounds
-from baselines.partial_loading.exact import exact
-from baselines.partial_loading.exhaustive import exhaustive
-from baselines.partial_loading.greedy import greedy, max_overlap, paper_greedy
-from baselines.partial_loading.local_search import local_search
-from baselines.partial_loading.optimal_dp import independent, optimal_dp, optimal_dp_at_once
-from baselines.partial_loading.paper_dp import paper_dp
-from baselines.partial_loading.runs import Plan, prepare, to_schedule
-from pl_env.errors import UnknownName
-from pl_env.partial_loading.instance import Instance
-from pl_env.partial_loading.schedule import Schedule
-from pl_env.partial_loading.validation import check
-from pl_env.ranges import require, require_integer, require_real
+from baselines.solver import Check, Solver, covers_everything
+from pl_env.errors import InvalidValue, UnknownName, UnsupportedInstance
+from pl_env.ranges import require
+from pl_env.systems import FIRST, SYSTEMS, face, system_of
 
 
-@dataclass(frozen=True)
-class Solver:
-    """One solver of the registry.
-
-    Attributes:
-        name: Name to call it by.
-        guarantee: What it guarantees, in a few words.
-        description: One line.
-        function: From a prepared problem, and the options, to a plan.
-        options: Its own options by name; each checks a value and raises `InvalidValue`.
-        at_once: From an instance to the same schedule, where that is quicker; for optimal bandwidth shares, no options.
-    """
-
-    name: str
-    guarantee: str
-    description: str
-    function: Callable[..., Plan]
-    options: Mapping[str, Callable[[str, Any], None]] = field(default_factory=dict)
-    at_once: Callable[[Instance], Schedule] | None = None
+@cache
+def _solvers_of(system: str) -> dict[str, Solver]:
+    """A system's solvers by name, imported when asked for; `register` adds to this dict."""
+    if system not in SYSTEMS:
+        raise UnknownName("system", system, SYSTEMS)
+    return {solver.name: solver for solver in import_module(f"baselines.{system}.solvers").SOLVERS}
 
 
-def _is_boolean(name: str, value: Any) -> None:
-    require(isinstance(value, bool), name, value, "True or False")
+class _Home(NamedTuple):
+    """What `solve` needs to know of an instance's system."""
+
+    system: str
+    solvers: dict[str, Solver]
+    check: Callable[[Any, Any], None]
 
 
-def _is_integer(low: int, high: int) -> Callable[[str, Any], None]:
-    return lambda name, value: require_integer(name, value, low, high)
+_homes: dict[type, _Home] = {}
+"""By the class of instances: finding it out takes a microsecond, a tenth of a small instance's solution."""
 
 
-def _is_real(low: float, high: float) -> Callable[[str, Any], None]:
-    return lambda name, value: require_real(name, value, low, high)
+def _home_of(instance: Any) -> _Home:
+    kind = type(instance)
+    if kind not in _homes:
+        system = system_of(instance)
+        if system is None or not isinstance(instance, face(system).Instance):
+            raise InvalidValue(f"instance is {instance!r}; it must be an Instance")
+        _homes[kind] = _Home(system, _solvers_of(system), face(system).check)
+    return _homes[kind]
 
 
-_SEED = {"seed": _is_integer(0, 2**31 - 1)}
-_TIME_LIMIT = _is_real(0.01, 1e6)
-
-_SOLVERS = {
-    solver.name: solver
-    for solver in (
-        Solver(
-            "optimal-dp",
-            "optimal",
-            "exact dynamic program in continuous time, bottom-layer sharing",
-            optimal_dp,
-            at_once=optimal_dp_at_once,
-        ),
-        Solver(
-            "paper-dp",
-            "optimal in slots, in Corollary 1's order",
-            "the paper's Algorithms 1 and 2, corrected; as_printed=True keeps the printed recursion",
-            paper_dp,
-            {"as_printed": _is_boolean},
-        ),
-        Solver("greedy", "none", "the paper's Algorithm 3 in continuous time, any sharing", greedy),
-        Solver("paper-greedy", "none", "the paper's Algorithm 3 in slots, any sharing", paper_greedy),
-        Solver(
-            "independent",
-            "optimal without sharing",
-            "every model loads in full (Remark 4); slotted=True rounds runs up to slots",
-            independent,
-            {"slotted": _is_boolean},
-        ),
-        Solver(
-            "exact",
-            "optimal within the time limit, else a bound; any sharing",
-            "clusters by Held-Karp and CP-SAT; options: time_limit (s), workers, gap, seed",
-            exact,
-            {"time_limit": _TIME_LIMIT, "workers": _is_integer(1, 256), "gap": _is_real(0, 1)} | _SEED,
-        ),
-        Solver(
-            "local-search",
-            "none",
-            "ruin and recreate from greedy's plan on, any sharing; options: iterations, time_limit (s), seed",
-            local_search,
-            {"iterations": _is_integer(0, 10**9), "time_limit": _TIME_LIMIT} | _SEED,
-        ),
-        Solver("exhaustive", "optimal, any sharing", "all orders and counts, for a few models", exhaustive),
-        Solver("max-overlap", "none", "next the model that shares most with the resident one (Gemel)", max_overlap),
-    )
-}
-
-
-def solvers() -> dict[str, Solver]:
-    """All solvers by name, with their guarantees and descriptions."""
-    return dict(_SOLVERS)
-
-
-def solve(
-    instance: Instance, solver: str = "optimal-dp", *, equal_bandwidth_channels: int = 0, **options: Any
-) -> Schedule:
-    """Solve an instance. The schedule has passed `pl_env.check`.
+def solvers(which: object = FIRST) -> dict[str, Solver]:
+    """Solvers by name, with their guarantees and descriptions; a system's default comes first.
 
     Args:
-        instance: What to solve; its ``resident`` model is honoured.
-        solver: A name from `solvers()`.
-        equal_bandwidth_channels: r > 0 cuts the band into r equal channels, one user each, instead of the optimal
-            shares (the paper's ablation); 0 is optimal.
-        **options: The solver's own options.
+        which: The name of a system: all of its solvers; or an instance: those that cover it.
+
+    Raises:
+        UnknownName: There is no such system.
+        InvalidValue: It is neither.
+    """
+    if isinstance(which, str):
+        return dict(_solvers_of(which))
+    return {name: solver for name, solver in _home_of(which).solvers.items() if solver.why_not(which) is None}
+
+
+def solve(instance: Any, solver: str | None = None, **options: Any) -> Any:
+    """Solve an instance. The plan has passed its system's ``check``, such as `pl_env.check`.
+
+    Args:
+        instance: What to solve; what its episode begins with, such as a resident model, is honoured.
+        solver: A name from `solvers()`; its system's default if None, for PartialLoading "optimal-dp".
+        **options: The solver's own options. Those of PartialLoading all have ``equal_bandwidth_channels``: r > 0 cuts
+            the band into r equal channels, one user each, instead of the optimal shares (the paper's ablation).
 
     Raises:
         UnknownName: There is no such solver or option.
-        InvalidValue: An option is out of range.
+        InvalidValue: An option is out of range, or a registered solver returns something else than a plan.
         UnsupportedInstance: The solver does not cover the instance.
+        InfeasibleSchedule: A registered solver's plan breaks a constraint.
     """
-    if solver not in _SOLVERS:
-        raise UnknownName("solver", solver, _SOLVERS)
-    entry = _SOLVERS[solver]
-    require(isinstance(instance, Instance), "instance", instance, "an Instance")
-    require_integer("equal_bandwidth_channels", equal_bandwidth_channels, 0, 1024)
-    for name, value in options.items():
-        if name not in entry.options:
-            raise UnknownName(f"option of {solver}", name, ("equal_bandwidth_channels", *entry.options))
-        entry.options[name](name, value)
-    if entry.at_once is not None and not equal_bandwidth_channels and not options:
-        schedule = entry.at_once(instance)
-    else:
-        start = time.perf_counter()
-        problem = prepare(instance, equal_bandwidth_channels)
-        plan = entry.function(problem, **options)
-        schedule = to_schedule(problem, plan, solver, time.perf_counter() - start)
-    check(schedule, instance)
-    return schedule
+    system, known, check = _home_of(instance)
+    if solver is None:
+        solver = next(iter(known))
+    entry = known.get(solver)
+    if entry is None:
+        raise UnknownName("solver", solver, known)
+    if options:
+        entry.check_options(options)
+    reason = entry.why_not(instance)
+    if reason is not None:
+        raise UnsupportedInstance(reason)
+    plan = entry.function(instance, **options)
+    if not _is_plan(plan.__class__, system):
+        raise InvalidValue(f"solver {solver!r} returned a value of type {type(plan).__name__}; it must be a plan")
+    check(plan, instance)
+    return plan
 
 
-def upper_bound(instance: Instance, *, equal_bandwidth_channels: int = 0) -> int:
-    """A number of users that no schedule of the instance exceeds, for any sharing and size, without a solver.
+@cache
+def _is_plan(kind: Any, system: str) -> bool:
+    """Whether a class is that of a system's plans."""
+    room = f"{face(system).__name__}."
+    return hasattr(kind, "SENSE") and any(base.__module__.startswith(room) for base in kind.__mro__)
+
+
+def register(
+    name: str,
+    function: Callable[..., Any],
+    *,
+    guarantee: str = "none",
+    description: str = "",
+    options: Mapping[str, Check] | None = None,
+    why_not: Callable[[Any], str | None] | None = None,
+    system: str = FIRST,
+) -> None:
+    """Add a solver of your own; `solve`, `Planner`, evaluation and the command lines know it from now on, here.
 
     Args:
-        instance: The instance.
-        equal_bandwidth_channels: As in `solve`.
+        name: Name to call it by, one that no solver of the system has.
+        function: From an instance, and the options as keywords, to a plan, such as one of
+            `pl_env.Schedule.from_runs`. `solve` checks it.
+        guarantee: What it guarantees, in a few words.
+        description: One line.
+        options: Its options by name; each has a function of name and value that raises `InvalidValue` where the value
+            is out of range.
+        why_not: Says in a sentence why it does not cover an instance, or None where it does; unless given, it covers
+            all.
+        system: The system whose instances it solves.
+
+    Raises:
+        UnknownName: There is no such system.
+        InvalidValue: The name is taken, or an argument is of another kind.
     """
-    return bounds.upper_bound(prepare(instance, equal_bandwidth_channels))
+    known = _solvers_of(system)
+    require(isinstance(name, str) and name != "", "name", name, "a string that is not empty")
+    require(name not in known, "name", name, f"one that no solver of {system} has")
+    require(callable(function), "function", function, "a function from an instance to a plan")
+    require(why_not is None or callable(why_not), "why_not", why_not, "a function from an instance to str or None")
+    checks = dict(options or {})
+    for option, check in checks.items():
+        require(callable(check), f"options[{option!r}]", check, "a function of the option's name and value")
+    known[name] = Solver(name, guarantee, description, function, checks, why_not or covers_everything)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pl_env.errors import UnknownName
 from pl_env.ranges import require, require_integer, require_real
 
 Check = Callable[[str, Any], None]
@@ -35,6 +36,18 @@ class Solver:
     function: Callable[..., Any]
     options: Mapping[str, Check] = field(default_factory=dict)
     why_not: Callable[[Any], str | None] = covers_everything
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Raise unless the solver has these options, and their values are in range.
+
+        Raises:
+            UnknownName: It has no such option.
+            InvalidValue: A value is out of range.
+        """
+        for name, value in options.items():
+            if name not in self.options:
+                raise UnknownName(f"option of {self.name}", name, self.options)
+            self.options[name](name, value)
 
 
 def boolean() -> Check:

@@ -21,6 +21,17 @@ def interquartile_mean(values: Floats) -> float:
     return float(np.sort(values)[cut : len(values) - cut].mean())
 
 
+def relative_gap(values: Floats, best: Floats, sense: str) -> float | None:
+    """Distance of a mean from the mean of the optima, as a share of that; None where that is 0.
+
+    1 - mean / mean optimum where more is better ("max"), mean / mean optimum - 1 where less is ("min").
+    """
+    if best.mean() == 0:
+        return None
+    missed = float(1 - values.mean() / best.mean())
+    return missed if sense == "max" else -missed
+
+
 def bootstrap_interval(values: Floats) -> tuple[float, float]:
     """95 % interval of the mean by the percentile bootstrap over episodes; NaN for fewer than two.
 

@@ -43,7 +43,7 @@ def draw(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str,
 def _draw_curves(axes: Axes, panel: Panel, results: Sequence[Result]) -> None:
     places = [value / panel.unit for value in panel.values]
     for row, curve in enumerate(panel.curves):
-        means, half_widths = _intervals([result.served_ratio[row] for result in results])
+        means, half_widths = _intervals([result.objective[row] for result in results])
         axes.errorbar(
             places,
             means,
@@ -86,7 +86,7 @@ def _draw_bars(figure: Figure, results: Mapping[str, Sequence[Result]], quantity
     for (above, below), panel in zip(grid.T, figure.panels, strict=True):
         (result,) = results[panel.name]
         names = [curve.label for curve in panel.curves]
-        means, half_widths = _intervals(result.served_ratio)
+        means, half_widths = _intervals(result.objective)
         _bars(above, panel.curves, means, ".3f", offset=4)
         _bars(below, panel.curves, np.median(result.seconds, axis=1) * 1e3, ".2g", offset=2)
         above.errorbar(names, means, yerr=half_widths, fmt="none", ecolor="black", capsize=3)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import baselines
-import pl_env
+from baselines.playing import SolvesAhead, play
+from baselines.trials import Trials
 from pl_env.errors import FileFormatError
 from pl_env.files import load_arrays, save_arrays
 from pl_env.protocols import Scenario
+from pl_env.sources import stamp
+from pl_env.systems import FIRST, system_of
 
 EXPERIMENT_STREAM = 11
 """First entry of the seed of every instance, (EXPERIMENT_STREAM, seed, n): no other part of the repository uses it."""
@@ -48,10 +50,11 @@ class Curve:
     colour: str = "black"
     dashed: bool = False
 
-    def solve(self, instance: pl_env.Instance) -> pl_env.Schedule:
-        """The curve's schedule for an instance."""
-        options = dict.fromkeys(self.options, True)
-        return baselines.solve(instance, self.solver, equal_bandwidth_channels=self.equal_bandwidth_channels, **options)
+    @property
+    def player(self) -> SolvesAhead:
+        """Plays the curve's plans."""
+        channels = {"equal_bandwidth_channels": self.equal_bandwidth_channels} if self.equal_bandwidth_channels else {}
+        return SolvesAhead(self.solver, dict.fromkeys(self.options, True) | channels)
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the curve's numbers, as JSON types."""
@@ -63,7 +66,7 @@ class Point:
     """What is computed in one go and kept in one file.
 
     Attributes:
-        scenario: The scenario.
+        scenario: The scenario, of any system.
         curves: The curves.
         realisations: Number of instances.
         seed: Seed of the instances.
@@ -85,30 +88,16 @@ class Point:
             "realisations": self.realisations,
             "seed": self.seed,
             "compiled": self.compiled,
-            "code": code_version(),
+            "code": code_version(system_of(self.scenario) or FIRST),
             "numpy": np.__version__,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def compute(self) -> Result:
         """Solve all instances with all curves; instance by instance, so that memory stays small."""
-        shape = (len(self.curves), self.realisations)
-        served_ratio, seconds = np.empty(shape), np.empty(shape)
-        if self.compiled:
-            first = self._instance(0)
-            for curve in self.curves:  # once without the clock: kernels compile at their first call
-                curve.solve(first)
-        for n in range(self.realisations):
-            instance = self._instance(n)
-            for row, curve in enumerate(self.curves):
-                schedule = curve.solve(instance)
-                served_ratio[row, n] = schedule.served_ratio
-                seconds[row, n] = schedule.elapsed
-        return Result(self, served_ratio, seconds)
-
-    def _instance(self, n: int) -> pl_env.Instance:
-        instance: pl_env.Instance = self.scenario.sample(np.random.default_rng((EXPERIMENT_STREAM, self.seed, n)))
-        return instance
+        trials = Trials(self.scenario, self.realisations, self.seed, EXPERIMENT_STREAM)
+        record = play([curve.player for curve in self.curves], trials, warm_up=self.compiled)
+        return Result(self, record.objective, record.seconds)
 
 
 @dataclass(frozen=True)
@@ -117,13 +106,18 @@ class Result:
 
     Attributes:
         point: The point.
-        served_ratio: float64 (curves, realisations), served users / K.
+        objective: float64 (curves, realisations), what the plans attain.
         seconds: float64 (curves, realisations), the solver's run time, without drawing and checking the instance.
     """
 
     point: Point
-    served_ratio: NDArray[np.float64]
+    objective: NDArray[np.float64]
     seconds: NDArray[np.float64]
+
+    @property
+    def served_ratio(self) -> NDArray[np.float64]:
+        """The objective, by the name that it has in PartialLoading."""
+        return self.objective
 
     def row(self, label: str) -> int:
         """Row of a curve."""
@@ -132,11 +126,11 @@ class Result:
     def first(self, realisations: int) -> Result:
         """The result of fewer realisations, the first of these."""
         fewer = replace(self.point, realisations=realisations)
-        return Result(fewer, self.served_ratio[:, :realisations], self.seconds[:, :realisations])
+        return Result(fewer, self.objective[:, :realisations], self.seconds[:, :realisations])
 
     def save(self, folder: Path) -> None:
         """Keep the result in its file, whole or not at all."""
-        arrays = {"served_ratio": self.served_ratio, "seconds": self.seconds}
+        arrays = {"objective": self.objective, "seconds": self.seconds}
         save_arrays(path_of(self.point, folder), _KIND, {"key": self.point.key}, arrays)
 
 
@@ -153,30 +147,10 @@ def load(point: Point, folder: Path) -> Result | None:
         return None
     shape = (len(point.curves), point.realisations)
     good = header.get("key") == point.key and all(array.shape == shape for array in arrays.values())
-    return Result(point, arrays["served_ratio"], arrays["seconds"]) if good else None
+    return Result(point, arrays["objective"], arrays["seconds"]) if good else None
 
 
-_DECIDES_NOTHING = (
-    *("env.py", "vector_env.py", "stepping.py", "wrappers.py", "rendering.py", "plots.py", "benchmark.py"),
-    *("checkpoints.py", "scanning.py", "loading.py", "running.py", "measuring.py", "resnet.py"),
-    *("exact.py", "circuits.py", "held_karp.py", "local_search.py", "bounds.py"),
-    *("action_values.py", "episodes.py", "expected_uploads.py", "lookahead.py", "policies.py"),
-    *("searched_values.py", "command_line.py"),
-    *("execution.py", "execute_command.py", "__main__.py"),
-)
-"""Files of pl_env and baselines that neither sampling an instance nor the solvers of the figures touch."""
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """SHA-256 (hex) of the source that decides the numbers: what samples and solves, and this file."""
-    digest = hashlib.sha256()
-    for package in (pl_env, baselines):
-        root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py"), key=lambda path: path.relative_to(root).as_posix()):
-            if path.name in _DECIDES_NOTHING:
-                continue
-            digest.update(f"{package.__name__}/{path.relative_to(root).as_posix()}\n".encode())
-            digest.update(path.read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()
+def code_version(system: str = FIRST) -> str:
+    """SHA-256 (hex) of the source that decides a system's numbers: what samples and solves, and this file."""
+    parts = stamp(system, "baselines").encode() + Path(__file__).read_bytes()
+    return hashlib.sha256(parts).hexdigest()

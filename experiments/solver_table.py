@@ -1,4 +1,4 @@
-"""All solvers on all benchmark sets: served ratio, gap to the optimum, run time; written to docs/solvers.md."""
+"""All solvers on all benchmark sets: objective, gap to the optimum, run time; written to docs/solvers.md."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 import baselines
-import pl_env
+from baselines.playing import SolvesAhead, play, require_covered
+from baselines.statistics import relative_gap
+from baselines.trials import Trials
 from experiments.tables import duration, markdown
 from pl_env.errors import UnsupportedInstance
 from pl_env.files import write_atomically
-from pl_env.partial_loading.benchmark import BenchmarkSet
+from pl_env.protocols import BenchmarkSet
+from pl_env.systems import FIRST, system_of
 
 TABLE_START, TABLE_END = "<!-- table -->", "<!-- end of table -->"
 
@@ -26,37 +28,48 @@ class Row:
     """How one solver did on one set (N instances).
 
     Attributes:
-        solver: Its name, or "upper bound".
-        served_ratio: float64 (N,), served users / K; of the bound: its users / K.
-        seconds: float64 (N,), wall-clock seconds of `baselines.solve`.
+        solver: Its name, or "*upper bound*".
+        objective: float64 (N,), what its plans attain; of the bound: what no plan exceeds.
+        seconds: float64 (N,), seconds that it took.
         proven: Number of instances whose optimum the solver proved itself.
+        gap: Distance of its mean from that of the certified optima, as a share.
     """
 
     solver: str
-    served_ratio: NDArray[np.float64]
+    objective: NDArray[np.float64]
     seconds: NDArray[np.float64]
     proven: int
+    gap: float
 
 
 def measure(benchmark: BenchmarkSet, solvers: Sequence[str], *, progress: bool = False) -> list[Row]:
-    """Solve every instance of a set with every solver that covers it; best first."""
-    rows = [_bound(benchmark)]  # first, as `exact` calls it and its kernels compile here
-    for name in tqdm(solvers, benchmark.name, disable=not progress):
-        try:
-            baselines.solve(benchmark.instances[0], name)  # kernels compile at their first call
-        except UnsupportedInstance:
-            continue
-        seconds, schedules = [], []
-        for instance in benchmark.instances:
-            start = time.perf_counter()
-            schedules.append(baselines.solve(instance, name))
-            seconds.append(time.perf_counter() - start)
-        proven = sum(schedule.status == "optimal" for schedule in schedules)
-        rows.append(Row(name, np.array([s.served_ratio for s in schedules]), np.array(seconds), proven))
-    return [rows[0], *sorted(rows[1:], key=lambda row: -row.served_ratio.mean())]
+    """Solve every instance of a set with every solver that covers it, one at a time; best first, below the bound."""
+    bounds = _bound(benchmark)  # first, as `exact` calls it and its kernels compile here
+    trials = Trials.of(benchmark)
+    covering = [name for name in solvers if _covers(name, trials)]
+    if not covering:
+        return bounds
+    record = play([SolvesAhead(name) for name in covering], trials, progress=progress, title=benchmark.name)
+    gaps = [relative_gap(objective, benchmark.objective, record.sense) or 0.0 for objective in record.objective]
+    rows = [
+        Row(name, record.objective[row], record.seconds[row], int(record.proven[row].sum()), gaps[row])
+        for row, name in enumerate(covering)
+    ]
+    return [*bounds, *sorted(rows, key=lambda row: row.gap)]
 
 
-def _bound(benchmark: BenchmarkSet) -> Row:
+def _covers(solver: str, trials: Trials) -> bool:
+    try:
+        require_covered(trials, solver, {})
+    except UnsupportedInstance:
+        return False
+    return True
+
+
+def _bound(benchmark: BenchmarkSet) -> list[Row]:
+    """The row of the bound that needs no solver, where the system has one: the first does."""
+    if system_of(benchmark) != FIRST:
+        return []
     baselines.upper_bound(benchmark.instances[0])
     ratios, seconds = [], []
     for instance in benchmark.instances:
@@ -64,29 +77,26 @@ def _bound(benchmark: BenchmarkSet) -> Row:
         bound = baselines.upper_bound(instance)
         seconds.append(time.perf_counter() - start)
         ratios.append(bound / instance.n_users)
-    return Row("*upper bound*", np.array(ratios), np.array(seconds), 0)
+    gap = relative_gap(np.array(ratios), benchmark.objective, "max")
+    return [Row("*upper bound*", np.array(ratios), np.array(seconds), 0, gap or 0.0)]
 
 
 def table(results: dict[str, list[Row]]) -> str:
-    """The results as one Markdown table."""
-    rows = []
-    for name, of_solvers in results.items():
-        benchmark = pl_env.benchmark(name)
-        best = benchmark.served / np.array([instance.n_users for instance in benchmark.instances])
-        for row in of_solvers:
-            ratio = row.served_ratio.mean()
-            rows.append(
-                {
-                    "set": name,
-                    "solver": row.solver if row.solver.startswith("*") else f"`{row.solver}`",
-                    "served ratio": f"{ratio:.4f}",
-                    "gap to the optimum": f"{100 * (1 - ratio / best.mean()):+.2f} %",
-                    "proven": f"{row.proven} of {len(benchmark)}" if row.proven else "",
-                    "median time": duration(float(np.median(row.seconds))),
-                    "longest time": duration(float(row.seconds.max())),
-                }
-            )
-    return markdown(rows, right=("served ratio", "gap to the optimum", "proven", "median time", "longest time"))
+    """The results as one Markdown table, by the sets' names."""
+    rows = [
+        {
+            "set": name,
+            "solver": row.solver if row.solver.startswith("*") else f"`{row.solver}`",
+            "objective": f"{row.objective.mean():.4f}",
+            "gap to the optimum": f"{100 * row.gap:+.2f} %",
+            "proven": f"{row.proven} of {len(row.objective)}" if row.proven else "",
+            "median time": duration(float(np.median(row.seconds))),
+            "longest time": duration(float(row.seconds.max())),
+        }
+        for name, of_solvers in results.items()
+        for row in of_solvers
+    ]
+    return markdown(rows, right=("objective", "gap to the optimum", "proven", "median time", "longest time"))
 
 
 def write(text: str, path: Path) -> None:

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pl_env.command_line import exit_code
+from pl_env.packages import require_package
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.rendering import save_figure
-from pl_env.real_models.checkpoints import require_package
 from pl_env.real_models.plots import fit_plot, sharing_map
 from pl_env.real_models.scanning import CheckpointScan, private_bytes, scan_as, shared_bytes
 from pl_env.real_models.scanning import scan as scan_checkpoints

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_type_hints
 
 import numba
 import numpy as np
@@ -17,38 +18,74 @@ from numba.np.numpy_support import from_dtype
 from numpy.typing import DTypeLike, NDArray
 
 Arrays = TypeVar("Arrays", bound=tuple[NDArray[Any], ...])
-Layout = Sequence[tuple[DTypeLike | None, int]]
-"""Type and number of axes of each of some arrays; None stands for a type that is known at compile time only."""
 
 _MOST_AXES = 3
 
 
-def addresses_of(arrays: Sequence[NDArray[Any]], layout: Layout) -> NDArray[np.int64]:
-    """Where arrays lie in memory and what shapes they have, int64 (len(arrays), 4), for `array_reader`.
+class Field(NamedTuple):
+    """What a field of a named tuple of arrays says of itself: ``Annotated[NDArray[np.int64], "N", "I + 1"]``.
+
+    Attributes:
+        dtype: Type of the elements; None for a type that is known at compile time only, written as ``NDArray[Any]``.
+        axes: Names of the axes, or their lengths in digits.
+    """
+
+    dtype: DTypeLike | None
+    axes: tuple[str, ...]
+
+
+@cache
+def fields_of(kind: type[Arrays]) -> tuple[Field, ...]:
+    """What the fields of a named tuple of arrays say of themselves, in order."""
+    fields = []
+    for hint in get_type_hints(kind, include_extras=True).values():
+        array, *axes = get_args(hint)
+        (scalar,) = get_args(get_args(array)[1])
+        fields.append(Field(None if scalar is Any else scalar, tuple(axes)))
+    return tuple(fields)
+
+
+def zeros_of(kind: type[Arrays], sizes: Mapping[str, int], typed: DTypeLike) -> Arrays:
+    """Arrays of zeros for all fields of a named tuple.
+
+    Args:
+        kind: The named tuple.
+        sizes: Length of each axis by its name.
+        typed: Type of the fields that leave theirs open.
+    """
+    return kind._make(  # type: ignore[attr-defined,no-any-return]
+        np.zeros([int(axis) if axis.isdigit() else sizes[axis] for axis in axes], typed if dtype is None else dtype)
+        for dtype, axes in fields_of(kind)
+    )
+
+
+def addresses_of(arrays: tuple[NDArray[Any], ...]) -> NDArray[np.int64]:
+    """Where a named tuple's arrays lie in memory and what shapes they have, int64 (fields, 4), for `array_reader`.
 
     A kernel takes some 50 ns for each array that it is called with, longer than a step takes for all its work; this
     one array stands for all of them. It holds as long as the arrays themselves: whoever has it must keep them, and
     make it anew when they are copied or unpickled.
 
     Raises:
-        TypeError: An array is not what the layout says, or is not contiguous; a kernel would read nonsense.
+        TypeError: An array is not what its field says, or is not contiguous; a kernel would read nonsense.
     """
     table = np.zeros((len(arrays), 1 + _MOST_AXES), dtype=np.int64)
-    for row, array, (dtype, n_axes) in zip(table, arrays, layout, strict=True):
+    for row, array, (dtype, axes) in zip(table, arrays, fields_of(type(arrays)), strict=True):
         right_type = dtype is None or array.dtype == dtype
-        if not (right_type and array.ndim == n_axes and array.flags.c_contiguous):
-            raise TypeError(f"expected a contiguous {dtype} of {n_axes} axes, not {array.dtype} {array.shape}")
+        if not (right_type and array.ndim == len(axes) and array.flags.c_contiguous):
+            raise TypeError(f"expected a contiguous {dtype} of {len(axes)} axes, not {array.dtype} {array.shape}")
         row[0] = array.__array_interface__["data"][0]
-        row[1 : 1 + n_axes] = array.shape
+        row[1 : 1 + len(axes)] = array.shape
     return table
 
 
-def array_reader(kind: type[Arrays], layout: Layout) -> Callable[[NDArray[np.int64], NDArray[Any]], Arrays]:
+def array_reader(kind: type[Arrays]) -> Callable[[NDArray[np.int64], NDArray[Any]], Arrays]:
     """Make a function for kernels that turns a table of `addresses_of` into a named tuple of arrays again.
 
-    Its second argument is an array of the type that stands as None in the layout. The arrays own no memory, so handing
-    them and slices of them to each other costs no reference counting either.
+    Its second argument is an array of the type that fields leave open. The arrays own no memory, so handing them and
+    slices of them to each other costs no reference counting either.
     """
+    layout = [(dtype, len(axes)) for dtype, axes in fields_of(kind)]
 
     def without_compilation(table: NDArray[np.int64], typed: NDArray[Any]) -> Arrays:
         arrays = []
@@ -57,7 +94,7 @@ def array_reader(kind: type[Arrays], layout: Layout) -> Callable[[NDArray[np.int
             size = math.prod(shape[:n_axes]) * element.itemsize
             content = (ctypes.c_byte * size).from_address(address)
             arrays.append(np.frombuffer(content, dtype=element).reshape(shape[:n_axes]))
-        return kind(*arrays)
+        return kind._make(arrays)  # type: ignore[attr-defined,no-any-return]
 
     def read(typing_context: Any, table: Any, typed: Any) -> Any:
         array_types = [
@@ -135,6 +172,12 @@ def _prefetch(typing_context: Any, address: Any) -> Any:
     return types.none(types.int64), generate
 
 
+def _next_double_without_compilation(function: int, state: int) -> float:
+    return float(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_void_p)(int(function))(int(state)))
+
+
 # Type checkers see numba's own first argument too.
 next_double: Callable[..., float] = _next_double
 prefetch: Callable[..., None] = _prefetch
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    next_double, prefetch = _next_double_without_compilation, lambda address: None

@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 class Instance(Protocol):
     """One episode's numbers, frozen."""
 
+    @property
+    def redraws(self) -> bool:
+        """Whether an environment draws some of it anew in mid-episode: no plan made at the start holds to the end."""
+        ...
+
     def content_hash(self) -> str:
         """SHA-256 (hex) of the contents."""
         ...
@@ -34,6 +39,39 @@ class Scenario(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
+        ...
+
+
+class BenchmarkSet(Protocol):
+    """Instances drawn from one scenario, each with the best plan known (N instances)."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def scenario(self) -> Any:
+        """What the instances were drawn from; an environment of it can play them."""
+        ...
+
+    @property
+    def instances(self) -> tuple[Any, ...]:
+        """The N instances."""
+        ...
+
+    @property
+    def objective(self) -> NDArray[np.float64]:
+        """Objectives of the best plans known, float64 (N,)."""
+        ...
+
+    @property
+    def is_optimal(self) -> NDArray[np.bool_]:
+        """Whether each of them is proven optimal, bool (N,)."""
+        ...
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of the contents."""
         ...
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import gymnasium
 
-from pl_env.errors import UnknownName
+from pl_env.errors import InvalidValue, UnknownName
 from pl_env.protocols import Scenario
 
 
@@ -76,6 +76,23 @@ def system_of(thing: object) -> str | None:
         if package == __package__ and rooms and rooms[0] in SYSTEMS:
             return rooms[0]
     return None
+
+
+def environment(scenario: Scenario, **arguments: Any) -> Any:
+    """An environment of a scenario, unwrapped.
+
+    Args:
+        scenario: The scenario.
+        **arguments: Further arguments of the environment, such as ``invalid_action="raise"``.
+
+    Raises:
+        InvalidValue: The scenario is none of a system's.
+    """
+    system = system_of(scenario)
+    if system is None:
+        raise InvalidValue(f"scenario is {scenario!r}; it must be a Scenario of one of: {', '.join(SYSTEMS)}")
+    module, _, name = SYSTEMS[system]["entry_point"].partition(":")
+    return getattr(import_module(module), name)(scenario, **arguments)
 
 
 def split(name: str) -> tuple[str, str]:

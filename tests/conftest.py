@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import pl_env
+from pl_env.systems import SYSTEMS
 
 if TYPE_CHECKING:
     import agents
@@ -50,3 +54,16 @@ def agent() -> agents.Agent:
 
     torch.manual_seed(0)
     return agents.Agent(SchedulingNetwork(NetworkConfig(batch_cap=8, width=16)), {"note": "untrained"})
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The face of a second system, in the table for the time of a test."""
+    path = Path(__file__).with_name("toy_system.py")
+    spec = importlib.util.spec_from_file_location("pl_env.toy", path)
+    face = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "pl_env.toy", face)
+    row = {"environments": {}, "entry_point": "pl_env.toy:Env", "vector_entry_point": None}
+    monkeypatch.setitem(SYSTEMS, "toy", row)
+    spec.loader.exec_module(face)
+    return face

@@ -10,7 +10,6 @@ import torch
 from agents.agent import TrainedAgent
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork, load_fraction
 from agents.partial_loading.observing import plan_of
-from baselines.partial_loading.episodes import Episodes
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require
 
@@ -56,8 +55,7 @@ class Agent(TrainedAgent):
         deadline_ns = np.array([instance.deadline_ns])
         batch["loading"] = torch.from_numpy(load_fraction(instance.load_ns[None], deadline_ns))
         if self.network.config.planned_values:
-            plan = plan_of(Episodes([env.remaining()], self.network.config.batch_cap), deadline_ns)
-            batch |= {key: torch.from_numpy(value) for key, value in plan.items()}
+            batch |= {key: torch.from_numpy(value) for key, value in plan_of(env.episodes).items()}
         with torch.inference_mode():
             scores, _ = self.network(batch)
         return int(np.where(info["action_mask"], scores[0].numpy(), -np.inf).argmax())

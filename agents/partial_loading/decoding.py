@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.partial_loading.agent import Agent
 from agents.partial_loading.observing import loading_of, present_scores
-from baselines.partial_loading.episodes import Episodes
+from baselines.partial_loading.expected_uploads import later_upload_ns
+from baselines.policies import Replanning
 from pl_env.errors import UnsupportedInstance
 from pl_env.partial_loading.env import PartialLoadingEnv
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import DECODING_STREAM
@@ -32,15 +33,15 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     require_integer("seed", seed, 0)
     rng = np.random.default_rng((DECODING_STREAM, seed))
     episodes = Episodes(instances, agent.network.config.batch_cap)
-    loading = loading_of(episodes)
+    loading, later_ns = loading_of(episodes), later_upload_ns(episodes)
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         actions = np.full(len(instances), -1, dtype=np.int64)
-        actions[rows] = present_scores(agent.network, episodes, loading, rows).argmax(axis=1)
-        episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
-    return np.asarray(episodes.states.served / episodes.states.n_users)
+        actions[rows] = present_scores(agent.network, episodes, loading, rows, later_ns).argmax(axis=1)
+        episodes.step(actions, rng.random(episodes.arrays.uniforms.shape) if episodes.redraws else None)
+    return np.asarray(episodes.served / episodes.n_users)
 
 
-class BestOf:
+class BestOf(Replanning):
     """A policy that samples schedules from an agent, arg-max being the first of them, and follows the best one."""
 
     def __init__(self, agent: Agent, samples: int = 64, *, temperature: float = 1.0, seed: int = 0) -> None:
@@ -59,9 +60,6 @@ class BestOf:
         require_real("temperature", temperature, 0, above=True)
         require_integer("seed", seed, 0)
         self.agent, self.samples, self.temperature, self.seed = agent, samples, temperature, seed
-        self._episode: Instance | None = None
-        self._actions: list[int] = []
-        self._expected: list[int] = []
 
     def plan(self, instance: Instance) -> list[int]:
         """Actions of the best of the sampled schedules for what an instance holds.
@@ -72,7 +70,8 @@ class BestOf:
         if instance.fading == "batch":
             raise UnsupportedInstance("BestOf needs channels that stay for the episode; use the agent itself")
         rng = np.random.default_rng((DECODING_STREAM, self.seed, int(instance.upload_ns.sum()) % 2**63))
-        episodes = Episodes([instance] * self.samples, self.agent.network.config.batch_cap)
+        one = Episodes([instance], self.agent.network.config.batch_cap)
+        episodes = one.branch(np.zeros(self.samples, dtype=np.int64))
         loading, taken = loading_of(episodes), []
         while (rows := np.flatnonzero(episodes.running)).size > 0:
             scores = present_scores(self.agent.network, episodes, loading, rows) / self.temperature
@@ -81,22 +80,16 @@ class BestOf:
             actions[rows] = scores.argmax(axis=1)
             episodes.step(actions)
             taken.append(actions)
-        return _actions_of_best(taken, episodes.states.served)
+        return _actions_of_best(taken, episodes.served)
 
-    def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingEnv) -> int:
-        """The next action of the plan; plans anew when the episode is not where the plan left it.
+    def planned_actions(self, env: PartialLoadingEnv) -> list[int]:
+        """The plan for what is left of the environment's episode.
 
         Raises:
             InvalidValue: The environment has another batch cap.
         """
         self.agent.require_batch_cap(env)
-        taken = env.schedule.actions(env.scenario.max_batch_size)
-        if env.instance is not self._episode or taken != self._expected or not self._actions:
-            self._actions = self.plan(env.remaining())[::-1]
-            self._episode, self._expected = env.instance, taken
-        action = self._actions.pop()
-        self._expected = [*taken, action]
-        return action
+        return self.plan(env.remaining())
 
 
 def _actions_of_best(taken: list[NDArray[np.int64]], served: NDArray[np.int64]) -> list[int]:

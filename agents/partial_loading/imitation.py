@@ -21,7 +21,8 @@ from agents.partial_loading.network import Observation, SchedulingNetwork, selec
 from agents.partial_loading.observing import Arrays, loading_of, masked_scores, observe, take
 from agents.training import Measure, update_average
 from baselines.partial_loading.action_values import ILLEGAL
-from baselines.partial_loading.episodes import Episodes
+from baselines.partial_loading.expected_uploads import later_upload_ns
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require, require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM, small_seed
 
@@ -31,9 +32,9 @@ _ALIKE = 0.05
 _UNSURE = 10.0
 """How the share of states that are learnt from rises with the probability of an action that is not one of the best."""
 
-Label = Callable[[Episodes, NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
-"""Values of all actions in the present states, (N, I · b_cap), as `action_values` gives them; is shown the
-learner's scores of them, (N, I · b_cap), -inf where there are none."""
+Label = Callable[[Episodes, NDArray[np.int64], NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+"""Values of all actions in the present states, (N, I · b_cap), as `action_values` gives them; is shown the later
+uploads of `later_upload_ns`, and the learner's scores, (N, I · b_cap), -inf where there are none."""
 
 
 @dataclass(frozen=True)
@@ -229,17 +230,17 @@ def play(
     episodes = Episodes(family.sample(rng, n), cap)
     by_teacher = (rng.random(n) < config.teacher_share) | teacher_plays
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher
-    loading = loading_of(episodes)
-    size_bonus = 0.1 * np.tile(np.arange(cap), episodes.mask.shape[1] // cap)
+    loading, later_ns = loading_of(episodes), later_upload_ns(episodes)
+    size_bonus = 0.1 * np.tile(np.arange(cap), episodes.arrays.mask.shape[1] // cap)
     kept: list[Arrays] = []
     kept_values, kept_rows = [], []
     at_first: NDArray[np.float32] | None = None
     while (rows := np.flatnonzero(episodes.running)).size > 0:
-        observations = observe(episodes, learner.config)
-        scores = np.full(episodes.mask.shape, -np.inf, dtype=np.float32)
+        observations, mask = observe(episodes, learner.config, later_ns), episodes.mask
+        scores = np.full(mask.shape, -np.inf, dtype=np.float32)
         if not teacher_plays:
-            scores[rows] = masked_scores(learner, take(observations, loading, rows), episodes.mask[rows])
-        values = label(episodes, scores, rng)
+            scores[rows] = masked_scores(learner, take(observations, loading, rows), mask[rows])
+        values = label(episodes, later_ns, scores, rng)
         at_first = np.maximum(0, values.max(axis=1)) if at_first is None else at_first
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
         actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)
@@ -253,20 +254,20 @@ def play(
         kept.append({key: value[learnt] for key, value in observations.items()})
         kept_values.append(values[learnt])
         kept_rows.append(learnt)
-        explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
+        explored = (mask * rng.random(mask.shape)).argmax(axis=1)
         actions = np.where(rng.random(n) < config.exploration, explored, actions)
-        episodes.step(actions, rng.random(episodes.states.mean_snr.shape) if episodes.redraws else None)
+        episodes.step(actions, rng.random(episodes.arrays.uniforms.shape) if episodes.redraws else None)
     require(at_first is not None, "scenario", family.scenario, "one in which some episode has a legal action")
     assert at_first is not None
     every = np.concatenate(kept_rows)
     observation = {key: torch.from_numpy(np.concatenate([part[key] for part in kept])) for key in kept[0]}
     observation["loading"] = torch.from_numpy(loading if len(loading) == 1 else loading[every])
     own = ~by_teacher & ~by_sampling
-    reached = float(episodes.states.served[own].sum() / at_first[own].sum()) if own.any() else float("nan")
+    reached = float(episodes.served[own].sum() / at_first[own].sum()) if own.any() else float("nan")
     return LabelledStates(
         observation,
         torch.from_numpy(np.concatenate(kept_values)),
-        torch.from_numpy(episodes.states.n_users[every].astype(np.float32)),
+        torch.from_numpy(episodes.n_users[every].astype(np.float32)),
         reached,
     )
 

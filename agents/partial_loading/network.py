@@ -22,6 +22,9 @@ Observation = dict[str, Tensor]
 is shown a plan also "planned_value", float32 (n, I · b_cap), and "later_upload", float32 (n, I, b_cap), of
 `agents.partial_loading.observing.plan_of`."""
 
+READ = ("budget", "load_time", "pending", "upload_time", "batch_time")
+"""Of the environment's observation; which blocks are resident shows in the loading times."""
+
 _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 

@@ -10,13 +10,10 @@ from gymnasium import Wrapper, spaces
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from agents.partial_loading.network import load_fraction
-from agents.partial_loading.observing import FAR_BELOW, plan_of
-from baselines.partial_loading.episodes import Episodes
+from agents.partial_loading.observing import FAR_BELOW, loading_of, plan_of
 from pl_env.partial_loading.env import observation_space
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
-from pl_env.times import nanoseconds
 
 
 class PartialLoadingVecEnv(VecEnv):
@@ -53,9 +50,7 @@ class PartialLoadingVecEnv(VecEnv):
         """
         self.envs = PartialLoadingVectorEnv(num_envs, scenario, autoreset_mode=AutoresetMode.SAME_STEP, **overrides)
         self._actions = np.zeros(num_envs, dtype=np.int64)
-        self._deadline_ns = np.array([nanoseconds(self.envs.scenario.deadline)])
         self._loading = loading
-        space = observation_space(self.envs.scenario)
         n_models = self.envs.scenario.n_models
         cap = self.envs.scenario.max_batch_size
         self._plan: dict[str, spaces.Box] = {}
@@ -63,20 +58,19 @@ class PartialLoadingVecEnv(VecEnv):
             self._plan["planned_value"] = spaces.Box(-FAR_BELOW, 0.0, (n_models * cap,))
             self._plan["later_upload"] = spaces.Box(0.0, 1.0, (n_models, cap))
         added = {"loading": spaces.Box(0.0, 1.0, (n_models + 1, n_models))} if loading else {}
-        space = spaces.Dict({**space.spaces, **self._plan, **added})
+        space = spaces.Dict({**observation_space(self.envs.episodes).spaces, **self._plan, **added})
         super().__init__(num_envs, space, self.envs.single_action_space)
 
     def _extended(self, observations: dict[str, Any]) -> dict[str, Any]:
         """Observations with what the environment does not show."""
         if self._plan:
-            episodes = Episodes(self.envs.remaining(), self.envs.scenario.max_batch_size)
-            observations = observations | plan_of(episodes, np.repeat(self._deadline_ns, self.num_envs))
+            observations = observations | plan_of(self.envs.episodes)
         return observations | self._loading_times()
 
     def _loading_times(self) -> dict[str, Any]:
         if not self._loading:
             return {}
-        loading = load_fraction(self.envs.load_ns, self._deadline_ns)
+        loading = loading_of(self.envs.episodes)
         # Written out for every environment: stable-baselines3 makes tensors of it, which want arrays of their own.
         return {"loading": np.repeat(loading, self.num_envs // len(loading), axis=0)}
 

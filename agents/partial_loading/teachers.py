@@ -11,12 +11,13 @@ from agents.partial_loading.families import Family
 from agents.partial_loading.imitation import ImitationConfig, Label, LabelledStates, PlayRound, play
 from agents.partial_loading.network import SchedulingNetwork
 from baselines.partial_loading.action_values import action_values
-from baselines.partial_loading.episodes import Episodes
 from baselines.partial_loading.lookahead import sampled_values
 from baselines.partial_loading.searched_values import searched_values
 from pl_env.errors import UnsupportedInstance
+from pl_env.partial_loading.episodes import Episodes
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 
 def plays_for(family: Family, config: ImitationConfig) -> PlayRound:
@@ -43,20 +44,20 @@ def _label_for(family: Family, config: ImitationConfig) -> Label:
     return _by_sampling if instance.fading == "batch" else _exactly
 
 
-def _exactly(episodes: Episodes, scores: Floats, rng: np.random.Generator) -> Floats:
+def _exactly(episodes: Episodes, later_ns: Ints, scores: Floats, rng: np.random.Generator) -> Floats:
     """Counted in fractions of users: of two optimal actions the better one leaves more time for later mistakes."""
-    return action_values(episodes, fractional=True)
+    return action_values(episodes, later_ns, fractional=True)
 
 
-def _by_sampling(episodes: Episodes, scores: Floats, rng: np.random.Generator) -> Floats:
-    return sampled_values(episodes, rng)
+def _by_sampling(episodes: Episodes, later_ns: Ints, scores: Floats, rng: np.random.Generator) -> Floats:
+    return sampled_values(episodes, rng, later_ns=later_ns)
 
 
 _ITERATIONS = 200
 """Of a search, in a third of the default's time; `baselines.solve` with as many serves hardly less on general-hard."""
 
 
-def _by_search(count: int, episodes: Episodes, scores: Floats, rng: np.random.Generator) -> Floats:
+def _by_search(count: int, episodes: Episodes, later_ns: Ints, scores: Floats, rng: np.random.Generator) -> Floats:
     """The search values its own choice and those that the learner likes best."""
     liked = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     liked = np.where(np.isfinite(np.take_along_axis(scores, liked, 1)), liked, -1)

@@ -8,24 +8,28 @@ batch sizes of a model share them. That takes a sixth of the time of one dynamic
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.episodes import Episodes, States, Tables
+from baselines.partial_loading.expected_uploads import later_upload_ns
 from baselines.partial_loading.runs import NEVER, require_clusters_message
 from pl_env.compiling import compiled, inlined
 from pl_env.errors import UnsupportedInstance
+from pl_env.partial_loading.arrays import EpisodeArrays, episodes_at
+from pl_env.partial_loading.dynamics import ELAPSED, RESIDENT
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.serving_table import ServingTable
 
 Ints = NDArray[np.int64]
+SmallInts = NDArray[np.int32]
 
 ILLEGAL = -1.0
 """Stands for the value of an action that is not legal."""
 
 
-class StackedClusters(NamedTuple):
+class _StackedClusters(NamedTuple):
     """`Clusters` of L libraries, and their loading overheads."""
 
     members: Ints  # (L, I)
@@ -35,41 +39,84 @@ class StackedClusters(NamedTuple):
     overhead_ns: Ints  # (L,)
 
 
-def action_values(episodes: Episodes, fractional: bool = False) -> NDArray[np.float32]:
+class _Library(NamedTuple):
+    """One of them, and what a batch computes."""
+
+    members: Ints  # (I,)
+    cluster: Ints  # (I,)
+    shared_ns: Ints  # (I,)
+    private_ns: Ints  # (I,)
+    overhead_ns: int
+    per_sample: Ints  # (I,)
+    per_batch: Ints  # (I,)
+    max_batch: Ints  # (I,)
+
+
+class _State(NamedTuple):
+    """Where one episode stands; places are those of its users by model, then by upload time."""
+
+    left_ns: int
+    first_user: SmallInts  # (I + 1,)
+    next_user: SmallInts  # (I,)
+    users: SmallInts  # (K,) by place
+    upload_ns: Ints  # (K,) today, by place
+    later_ns: Ints  # (K,) later, by user; or (0,), as today
+
+
+class _Runs(NamedTuple):
+    """Upload and compute nanoseconds of serving 1, 2, ... of each model's pending users in later batches."""
+
+    start: Ints  # (I + 1,) where each model's begin
+    ns: Ints  # (K,)
+
+
+class _Frontiers(NamedTuple):
+    """Least time to serve u users, for some groups of models."""
+
+    least_ns: Ints  # (groups, K + 1), `NEVER` where the time left does not suffice
+    reach: Ints  # (groups,) last entry that is not `NEVER`
+
+
+def action_values(episodes: Episodes, later_ns: Ints | None = None, *, fractional: bool = False) -> NDArray[np.float32]:
     """Value of every action in every episode's present state: users served from here on, float32 (N, I · b_cap).
 
-    Each action is costed at present channels, and what follows it at the states' ``later_ns``. Where channels stay that
-    is exact. `ILLEGAL` where an action is not legal.
+    Each action is costed at present channels, and what follows it at later ones. Where channels stay that is exact.
+    `ILLEGAL` where an action is not legal.
 
     Args:
         episodes: The episodes.
+        later_ns: What `later_upload_ns` gave at their beginning, or later; None asks it.
         fractional: Count the part that is left over of the time for one user more; a smoother measure where later
             channels are uncertain.
 
     Raises:
         UnsupportedInstance: The sharing is not clustered, or loading is not affine.
     """
-    values = np.full(episodes.mask.shape, ILLEGAL, dtype=np.float32)
-    clusters = _stack_clusters(episodes.serving_tables)
-    _action_values(episodes.tables, clusters, episodes.states, episodes.mask, fractional, values)
+    arrays = episodes.arrays
+    values = np.full(arrays.mask.shape, ILLEGAL, dtype=np.float32)
+    clusters = _stack_clusters(episodes.libraries)
+    later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
+    _action_values(episodes.addresses, arrays.unloaded_ns, clusters, later_ns, fractional, values)
     return values
 
 
-def later_uploads(episodes: Episodes, deadline_ns: Ints) -> NDArray[np.float32]:
+def later_uploads(episodes: Episodes, later_ns: Ints | None = None) -> NDArray[np.float32]:
     """What uploads of each model's next 1, 2, ... b_cap users will take later, as fractions of the deadline.
 
-    At ``later_ns``, the cheapest users first. float32 (N, I, b_cap), clipped at 1, and 1 where there is no such user.
+    The cheapest users first. float32 (N, I, b_cap), clipped at 1, and 1 where there is no such user.
 
     Args:
         episodes: The episodes.
-        deadline_ns: int64 (N,), the deadlines that count.
+        later_ns: As in `action_values`.
     """
-    uploads = np.ones_like(episodes.observations["upload_time"])
-    _later_uploads(episodes.states, deadline_ns, uploads)
+    arrays = episodes.arrays
+    uploads = np.ones_like(arrays.upload_time)
+    later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
+    _later_uploads(episodes.addresses, arrays.unloaded_ns, later_ns, uploads)
     return uploads
 
 
-def _stack_clusters(tables: list[ServingTable]) -> StackedClusters:
+def _stack_clusters(tables: list[ServingTable]) -> _StackedClusters:
     found = [table.clusters for table in tables]
     if any(clusters is None for clusters in found):
         raise UnsupportedInstance(require_clusters_message("action_values"))
@@ -78,142 +125,113 @@ def _stack_clusters(tables: list[ServingTable]) -> StackedClusters:
         name: np.stack([getattr(each, name) for each in found])
         for name in ("members", "cluster", "shared_ns", "private_ns")
     }
-    return StackedClusters(**stacks, overhead_ns=overhead_ns)
+    return _StackedClusters(**stacks, overhead_ns=overhead_ns)
 
 
 @compiled
 def _action_values(
-    tables: Tables,
-    clusters: StackedClusters,
-    s: States,
-    mask: NDArray[np.bool_],  # (N, I · b_cap)
+    addresses: Ints,  # of `addresses_of`
+    unloaded_ns: NDArray[Any],  # the array, for its type
+    clusters: _StackedClusters,
+    later_ns: Ints,  # (N, K), or (N, 0)
     fractional: bool,
     values: NDArray[np.float32],  # (N, I · b_cap) out where legal
 ) -> None:
-    n_models, most_users = s.next_place.shape[1], s.user.shape[1]
-    batch_cap = mask.shape[1] // n_models
-    first_run = np.zeros(n_models + 1, dtype=np.int64)
-    run_ns = np.empty(most_users, dtype=np.int64)
-    own_run_ns = np.empty(most_users + 1, dtype=np.int64)
-    later = np.empty(most_users, dtype=np.int64)
-    shape = (n_models + 1, most_users + 1)
-    alone = np.empty(shape, dtype=np.int64)  # frontier of each cluster, from an empty GPU
-    before = np.empty(shape, dtype=np.int64)  # of all clusters before it, joined
-    after = np.empty(shape, dtype=np.int64)  # of all from it on, joined
-    others = np.empty(shape, dtype=np.int64)  # of all but it, joined
-    own = np.empty((1, most_users + 1), dtype=np.int64)
-    full = np.empty((1, most_users + 1), dtype=np.int64)
-    reaches = np.zeros((4, n_models + 1), dtype=np.int64)  # last entries of the four that are not NEVER
-
-    for n in range(len(mask)):
-        if not mask[n].any():
+    e = episodes_at(addresses, unloaded_ns)
+    n_models, batch_cap = e.upload_time.shape[1], e.upload_time.shape[2]
+    most_users = e.sorted_upload.shape[1]
+    runs = _Runs(np.zeros(n_models + 1, dtype=np.int64), np.empty(most_users, dtype=np.int64))
+    alone, before = _room(n_models, most_users), _room(n_models + 1, most_users)
+    after, others = _room(n_models + 1, most_users), _room(n_models, most_users)
+    rest, following = _room(1, most_users), _room(1, most_users)
+    bounds = np.empty(n_models + 1, dtype=np.int64)
+    later, own_run_ns = np.empty(most_users, dtype=np.int64), np.empty(most_users + 1, dtype=np.int64)
+    for n in range(len(values)):
+        if not e.any_legal[n]:
             continue
-        t, left = s.library[n], s.left_ns[n]
-        overhead = clusters.overhead_ns[t]
-        # Runs of every model at later upload times.
-        for i in range(n_models):
-            count = _sorted_later(s, n, i, s.next_place[n, i], later)
-            first_run[i + 1] = first_run[i] + count
-            _runs(tables, t, i, later, count, run_ns, first_run[i])
-
-        n_clusters = 0
-        place = n_models - 1
-        while place >= 0:  # members stand cluster by cluster, ascending
-            home = clusters.cluster[t, clusters.members[t, place]]
-            _empty(alone, n_clusters)
-            reach = 0
-            while place >= 0 and clusters.cluster[t, clusters.members[t, place]] == home:
-                i = clusters.members[t, place]
-                shared, private = clusters.shared_ns[t, i], clusters.private_ns[t, i]
-                reach = _add_model(
-                    alone, n_clusters, reach, _load(private + shared, overhead), _load(private, overhead),
-                    run_ns, first_run[i], first_run[i + 1] - first_run[i], left,
-                )  # fmt: skip
-                place -= 1
-            reaches[0, n_clusters] = reach
-            n_clusters += 1
-        _empty(before, 0)
-        reaches[1, 0] = 0
+        state, library = _state_of(e, n, later_ns), _library_of(e, clusters, e.library[n])
+        load_ns = e.load_ns[e.library[n], e.state[n, RESIDENT]]
+        _tabulate_all(library, state, later, runs)
+        n_clusters = _find_bounds(library, bounds)
         for c in range(n_clusters):
-            reaches[1, c + 1] = _join(before, c, reaches[1, c], alone, c, reaches[0, c], before, c + 1, left)
-        _empty(after, n_clusters)
-        reaches[2, n_clusters] = 0
-        for c in range(n_clusters - 1, -1, -1):
-            reaches[2, c] = _join(after, c + 1, reaches[2, c + 1], alone, c, reaches[0, c], after, c, left)
+            _of_cluster(library, runs, bounds[c], bounds[c + 1], -1, state.left_ns, alone, c)
+        _join_all_but_one(alone, n_clusters, state.left_ns, before, after, others)
         for c in range(n_clusters):
-            reaches[3, c] = _join(before, c, reaches[1, c], after, c + 1, reaches[2, c + 1], others, c, left)
-
-        c = -1
-        last_home = -1
-        start = n_models
-        for place in range(n_models - 1, -1, -1):
-            i = clusters.members[t, place]
-            if clusters.cluster[t, i] != last_home:
-                c += 1
-                last_home = clusters.cluster[t, i]
-                stop = start
-                start = place
-                while start > 0 and clusters.cluster[t, clusters.members[t, start - 1]] == last_home:
-                    start -= 1
-                stop = place + 1
-            if not mask[n, i * batch_cap]:
-                continue
-            # The rest of its cluster, with its shared blocks in memory.
-            _empty(own, 0)
-            reach = 0
-            for other in range(stop - 1, start - 1, -1):
-                j = clusters.members[t, other]
-                if j == i:
+            for member in range(bounds[c], bounds[c + 1]):
+                model = library.members[member]
+                first, stop = model * batch_cap, (model + 1) * batch_cap
+                if not e.mask[n, first]:
                     continue
-                shared, private = clusters.shared_ns[t, j], clusters.private_ns[t, j]
-                more = max(0, shared - clusters.shared_ns[t, i])
-                reach = _add_model(
-                    own, 0, reach, _load(private + more, overhead), _load(private, overhead),
-                    run_ns, first_run[j], first_run[j + 1] - first_run[j], left,
+                _of_cluster(library, runs, bounds[c], bounds[c + 1], model, state.left_ns, rest, 0)
+                _join(rest, 0, others, c, following, 0, state.left_ns)
+                _value_batches(
+                    library, state, model, load_ns[model], e.mask[n, first:stop], following, fractional,
+                    later, own_run_ns, values[n, first:stop],
                 )  # fmt: skip
-            reach = _join(own, 0, reach, others, c, reaches[3, c], full, 0, left)
-            elapsed = tables.load_ns[t, s.resident[n], i] + tables.per_batch[t, i]
-            for b in range(1, batch_cap + 1):
-                if not mask[n, i * batch_cap + b - 1]:
-                    break
-                elapsed += s.upload_ns[n, s.next_place[n, i] + b - 1] + tables.per_sample[t, i]
-                count = _sorted_later(s, n, i, s.next_place[n, i] + b, later)
-                own_run_ns[0] = 0
-                _runs(tables, t, i, later, count, own_run_ns, 1)
-                values[n, i * batch_cap + b - 1] = b + _most_users(
-                    full, reach, own_run_ns, count, left - elapsed, fractional
-                )
 
 
 @compiled
-def _later_uploads(s: States, deadline_ns: Ints, uploads: NDArray[np.float32]) -> None:
-    later = np.empty(s.user.shape[1], dtype=np.int64)
+def _later_uploads(addresses: Ints, unloaded_ns: NDArray[Any], later_ns: Ints, uploads: NDArray[np.float32]) -> None:
+    e = episodes_at(addresses, unloaded_ns)
+    later = np.empty(e.sorted_upload.shape[1], dtype=np.int64)
     for n in range(len(uploads)):
+        state = _state_of(e, n, later_ns)
         for i in range(uploads.shape[1]):
-            count = _sorted_later(s, n, i, s.next_place[n, i], later)
+            count = _sorted_later(state, i, state.next_user[i], later)
             total = 0
             for b in range(min(count, uploads.shape[2])):
                 total += later[b]
-                uploads[n, i, b] = min(1.0, total / max(1, deadline_ns[n]))
+                uploads[n, i, b] = min(1.0, total / max(1, e.deadline_ns[n]))
+
+
+# ---------------------------------------------------------------- one state
 
 
 @inlined
-def _load(nanoseconds: int, overhead: int) -> int:
-    return nanoseconds + overhead if nanoseconds > 0 else 0
+def _state_of(e: EpisodeArrays, n: int, later_ns: Ints) -> _State:
+    known = later_ns.shape[1] if e.redraws[n] else 0
+    return _State(
+        e.deadline_ns[n] - e.state[n, ELAPSED],
+        e.first_user[n],
+        e.next_user[n],
+        e.users[min(n, len(e.users) - 1)],
+        e.sorted_upload[n],
+        later_ns[n, :known],
+    )
 
 
 @inlined
-def _empty(frontiers: Ints, row: int) -> None:
-    frontiers[row] = NEVER
-    frontiers[row, 0] = 0
+def _library_of(e: EpisodeArrays, clusters: _StackedClusters, t: int) -> _Library:
+    return _Library(
+        clusters.members[t],
+        clusters.cluster[t],
+        clusters.shared_ns[t],
+        clusters.private_ns[t],
+        clusters.overhead_ns[t],
+        e.per_sample[t],
+        e.per_batch[t],
+        e.max_batch[t],
+    )
 
 
 @compiled
-def _sorted_later(s: States, n: int, model: int, start: int, later: Ints) -> int:
+def _find_bounds(library: _Library, bounds: Ints) -> int:
+    """Where each cluster begins in ``members``, which stand cluster by cluster; returns how many there are."""
+    n_clusters, n_models = 0, len(library.members)
+    for place in range(n_models):
+        if place == 0 or library.cluster[library.members[place]] != library.cluster[library.members[place - 1]]:
+            bounds[n_clusters] = place
+            n_clusters += 1
+    bounds[n_clusters] = n_models
+    return n_clusters
+
+
+@compiled
+def _sorted_later(state: _State, model: int, start: int, later: Ints) -> int:
     """Later upload times of a model's users from a place on, ascending; returns how many."""
     count = 0
-    for place in range(start, s.first_place[n, model + 1]):
-        time = s.later_ns[n, place]
+    for place in range(start, state.first_user[model + 1]):
+        time = state.later_ns[state.users[place]] if len(state.later_ns) > 0 else state.upload_ns[place]
         m = count
         while m > 0 and later[m - 1] > time:
             later[m] = later[m - 1]
@@ -224,86 +242,164 @@ def _sorted_later(s: States, n: int, model: int, start: int, later: Ints) -> int
 
 
 @compiled
-def _runs(tables: Tables, t: int, model: int, later: Ints, count: int, run_ns: Ints, begin: int) -> None:
+def _tabulate(library: _Library, model: int, later: Ints, count: int, run_ns: Ints, begin: int) -> None:
     """Upload and compute nanoseconds of serving 1, 2, ... of a model's users in as few batches as fit."""
-    limit = tables.max_batch[t, model]
+    limit = library.max_batch[model]
     total = 0
     for k in range(count):
         if limit == 0:
             total = NEVER
         else:
-            total += later[k] + tables.per_sample[t, model]
+            total += later[k] + library.per_sample[model]
             if k % limit == 0:
-                total += tables.per_batch[t, model]
+                total += library.per_batch[model]
         run_ns[begin + k] = min(total, NEVER)
 
 
 @compiled
-def _add_model(
-    frontiers: Ints,
-    row: int,
-    reach: int,
-    first_load: int,
-    next_load: int,
-    run_ns: Ints,
-    begin: int,
-    count: int,
-    budget: int,
-) -> int:
+def _tabulate_all(library: _Library, state: _State, later: Ints, runs: _Runs) -> None:
+    """Runs of all models' pending users."""
+    for i in range(len(state.next_user)):
+        count = _sorted_later(state, i, state.next_user[i], later)
+        _tabulate(library, i, later, count, runs.ns, runs.start[i])
+        runs.start[i + 1] = runs.start[i] + count
+
+
+# ---------------------------------------------------------------- frontiers
+
+
+@inlined
+def _room(groups: int, most_users: int) -> _Frontiers:
+    return _Frontiers(np.empty((groups, most_users + 1), dtype=np.int64), np.zeros(groups, dtype=np.int64))
+
+
+@inlined
+def _clear(frontiers: _Frontiers, row: int) -> None:
+    frontiers.least_ns[row] = NEVER
+    frontiers.least_ns[row, 0] = 0
+    frontiers.reach[row] = 0
+
+
+@compiled
+def _of_cluster(
+    library: _Library, runs: _Runs, start: int, stop: int, resident: int, budget: int, out: _Frontiers, row: int
+) -> None:
+    """The frontier of a cluster, from an empty GPU (-1); or without the resident model, whose shared blocks are there.
+
+    Models join in descending order of their shared blocks (Corollary 1).
+    """
+    held = library.shared_ns[resident] if resident >= 0 else 0
+    _clear(out, row)
+    for place in range(stop - 1, start - 1, -1):
+        model = library.members[place]
+        if model == resident:
+            continue
+        private, missing = library.private_ns[model], max(0, library.shared_ns[model] - held)
+        first_load = private + missing + (library.overhead_ns if private + missing > 0 else 0)
+        next_load = private + (library.overhead_ns if private > 0 else 0)
+        _add_model(out, row, first_load, next_load, runs.ns[runs.start[model] : runs.start[model + 1]], budget)
+
+
+@compiled
+def _add_model(frontiers: _Frontiers, row: int, first_load: int, next_load: int, run_ns: Ints, budget: int) -> None:
     """Let one more model join a cluster's frontier, which only its first model enters with shared blocks to load."""
+    least_ns, reach = frontiers.least_ns[row], frontiers.reach[row]
     usable = 0
-    while usable < count and next_load + run_ns[begin + usable] <= budget:
+    while usable < len(run_ns) and next_load + run_ns[usable] <= budget:
         usable += 1
     new_reach = reach
     for u in range(reach + usable, 0, -1):  # downwards, so that entry u - k is still without this model
-        best = frontiers[row, u]
+        best = least_ns[u]
         for k in range(max(1, u - reach), min(usable, u - 1) + 1):
-            best = min(best, frontiers[row, u - k] + next_load + run_ns[begin + k - 1])
+            best = min(best, least_ns[u - k] + next_load + run_ns[k - 1])
         if u <= usable:
-            best = min(best, first_load + run_ns[begin + u - 1])
+            best = min(best, first_load + run_ns[u - 1])
         if best <= budget:
-            frontiers[row, u] = best
+            least_ns[u] = best
             new_reach = max(new_reach, u)
-    return new_reach
+    frontiers.reach[row] = new_reach
 
 
 @compiled
-def _join(
-    one: Ints, row: int, reach: int, two: Ints, row_2: int, reach_2: int, out: Ints, row_out: int, budget: int
-) -> int:
-    """The frontier of two groups that share nothing; ``out`` is another row. Returns its reach."""
-    out[row_out] = NEVER
-    new_reach = 0
-    for u in range(reach + 1):
-        for v in range(reach_2 + 1):
-            time = one[row, u] + two[row_2, v]
+def _join(one: _Frontiers, row_1: int, two: _Frontiers, row_2: int, out: _Frontiers, row: int, budget: int) -> None:
+    """The frontier of two groups that share nothing; ``out`` is another row."""
+    _clear(out, row)
+    first, second, least_ns = one.least_ns[row_1], two.least_ns[row_2], out.least_ns[row]
+    reach = 0
+    for u in range(one.reach[row_1] + 1):
+        for v in range(two.reach[row_2] + 1):
+            time = first[u] + second[v]
             if time > budget:  # a frontier never falls
                 break
-            if time < out[row_out, u + v]:
-                out[row_out, u + v] = time
-            new_reach = max(new_reach, u + v)
-    return new_reach
+            if time < least_ns[u + v]:
+                least_ns[u + v] = time
+            reach = max(reach, u + v)
+    out.reach[row] = reach
 
 
 @compiled
-def _most_users(frontiers: Ints, reach: int, own_run_ns: Ints, count: int, budget: int, fractional: bool) -> float:
+def _join_all_but_one(
+    alone: _Frontiers, count: int, budget: int, before: _Frontiers, after: _Frontiers, out: _Frontiers
+) -> None:
+    """The frontier of all clusters but one, for each; ``before`` and ``after`` it are joined on the way."""
+    _clear(before, 0)
+    for c in range(count):
+        _join(before, c, alone, c, before, c + 1, budget)
+    _clear(after, count)
+    for c in range(count - 1, -1, -1):
+        _join(after, c + 1, alone, c, after, c, budget)
+    for c in range(count):
+        _join(before, c, after, c + 1, out, c, budget)
+
+
+# ---------------------------------------------------------------- values
+
+
+@compiled
+def _value_batches(
+    library: _Library,
+    state: _State,
+    model: int,
+    load_ns: int,
+    legal: NDArray[np.int8],  # (b_cap,)
+    following: _Frontiers,  # (1, K + 1) of all other models after this one
+    fractional: bool,
+    later: Ints,  # (K,) scratch
+    own_run_ns: Ints,  # (K + 1,) scratch
+    values: NDArray[np.float32],  # (b_cap,) out where legal
+) -> None:
+    """Value of a model's batches: their users, then more of the model itself, then others."""
+    elapsed = load_ns + library.per_batch[model]
+    for b in range(1, len(legal) + 1):
+        if not legal[b - 1]:
+            break
+        place = state.next_user[model] + b
+        elapsed += state.upload_ns[place - 1] + library.per_sample[model]
+        count = _sorted_later(state, model, place, later)
+        own_run_ns[0] = 0
+        _tabulate(library, model, later, count, own_run_ns, 1)
+        values[b - 1] = b + _most_users(following, own_run_ns, count, state.left_ns - elapsed, fractional)
+
+
+@compiled
+def _most_users(frontier: _Frontiers, own_run_ns: Ints, count: int, budget: int, fractional: bool) -> float:
     """Most users within the budget: k of the resident model, then others."""
+    least_ns, u = frontier.least_ns[0], frontier.reach[0]
     best = 0.0
-    u = reach
     for k in range(count + 1):
         rest = budget - own_run_ns[k]
         if rest < 0:
             break
-        while frontiers[0, u] > rest:
+        while least_ns[u] > rest:
             u -= 1
         users = float(k + u)
         if fractional:
             following = NEVER
-            if u + 1 < frontiers.shape[1]:
-                following = frontiers[0, u + 1]
+            if u + 1 < len(least_ns):
+                following = least_ns[u + 1]
             if k < count:
-                following = min(following, frontiers[0, u] + own_run_ns[k + 1] - own_run_ns[k])
+                following = min(following, least_ns[u] + own_run_ns[k + 1] - own_run_ns[k])
             if following < NEVER:
-                users += min(0.999, (rest - frontiers[0, u]) / max(1, following - frontiers[0, u]))
+                users += min(0.999, (rest - least_ns[u]) / max(1, following - least_ns[u]))
         best = max(best, users)
     return best

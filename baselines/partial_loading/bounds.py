@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.partial_loading.frontier import Frontiers, extend, join_all, split
 from baselines.partial_loading.runs import NEVER, Problem, usable_users
 from pl_env.compiling import compiled
 
@@ -163,19 +164,19 @@ def _search_prices(
     refute that, the prices of each cluster climb towards a longer least time for its part.
     """
     n_clusters, n_models, n_users = len(cluster_start) - 1, len(usable), usable.sum()
-    least_start = np.zeros(n_clusters + 1, dtype=np.int64)
+    frontiers = Frontiers(np.zeros(n_users + n_clusters, dtype=np.int64), np.zeros(n_clusters + 1, dtype=np.int64))
     for c in range(n_clusters):
-        least_start[c + 1] = least_start[c] + 1 + usable[cluster_start[c] : cluster_start[c + 1]].sum()
-    all_least_ns = np.zeros(least_start[-1], dtype=np.int64)
-    for c in range(n_clusters):
+        cluster_users = usable[cluster_start[c] : cluster_start[c + 1]].sum()
+        frontiers.start[c + 1] = frontiers.start[c] + 1 + cluster_users
         cluster = _cluster(arc_ns, first_user, usable, run_ns, cluster_start[c], cluster_start[c + 1])
         no_prices = np.zeros(len(cluster.usable) + 1, dtype=np.int64)
         sets = _single_models(cluster, no_prices, no_prices[:-1])
         n_sets = _raise_prices(sets, len(cluster.usable), len(cluster.usable) + 1)
-        _lengthen(cluster, sets, n_sets, no_prices, all_least_ns[least_start[c] : least_start[c + 1]])
+        _lengthen(cluster, sets, n_sets, no_prices, frontiers.least[frontiers.start[c] : frontiers.start[c + 1]])
     joined_ns = np.empty((n_clusters + 1, n_users + 1), dtype=np.int64)
-    split = np.zeros(n_clusters, dtype=np.int64)
-    bound, bound_ns = _split_users(all_least_ns, least_start, deadline_ns, joined_ns, split)
+    targets = np.zeros(n_clusters, dtype=np.int64)
+    bound = join_all(frontiers, deadline_ns, joined_ns)
+    split(frontiers, joined_ns, bound, joined_ns[-1, bound], targets)
 
     prices, directions = np.zeros(n_models + 2 * n_clusters), np.zeros(n_models + 2 * n_clusters)
     progress = np.zeros((n_clusters, 4))
@@ -189,12 +190,13 @@ def _search_prices(
             climb = _Climb(
                 prices[first + 2 * c : stop + 2 * c + 2], directions[first + 2 * c : stop + 2 * c + 2], progress[c]
             )
-            if split[c] > 0 and stop - first > 1 and climb.progress[_FACTOR] > LAST_FACTOR:
+            if targets[c] > 0 and stop - first > 1 and climb.progress[_FACTOR] > LAST_FACTOR:
                 cluster = _cluster(arc_ns, first_user, usable, run_ns, first, stop)
-                least_ns = all_least_ns[least_start[c] : least_start[c + 1]]
-                is_moving |= _climb(cluster, climb, least_ns, split[c], is_evaluated, deadline_ns, bound_ns)
+                least_ns, bound_ns = frontiers.least[frontiers.start[c] : frontiers.start[c + 1]], joined_ns[-1, bound]
+                is_moving |= _climb(cluster, climb, least_ns, targets[c], is_evaluated, deadline_ns, bound_ns)
         if is_evaluated:
-            bound, bound_ns = _split_users(all_least_ns, least_start, deadline_ns, joined_ns, split)
+            bound = join_all(frontiers, deadline_ns, joined_ns)
+            split(frontiers, joined_ns, bound, joined_ns[-1, bound], targets)
         if not is_moving:
             break
     return int(bound)
@@ -206,35 +208,6 @@ def _cluster(arc_ns: Ints, first_user: Ints, usable: Ints, run_ns: Ints, first: 
     return _Cluster(
         arc_ns[first:stop, first:stop], arc_ns[first:stop, -1], first_user[first:stop], usable[first:stop], run_ns
     )
-
-
-@compiled
-def _split_users(
-    all_least_ns: Ints, least_start: Ints, deadline_ns: int, joined_ns: Ints, split: Ints
-) -> tuple[int, int]:
-    """Most users of all clusters within the deadline; their least time; how they are split, int64 (C,) out."""
-    n_clusters = len(split)
-    most = 0
-    joined_ns[0] = NEVER
-    joined_ns[0, 0] = 0
-    for c in range(n_clusters):
-        least_ns = all_least_ns[least_start[c] : least_start[c + 1]]
-        reach = most
-        joined_ns[c + 1] = NEVER
-        for u in range(len(least_ns)):
-            for w in range(reach + 1):
-                time_ns = joined_ns[c, w] + least_ns[u]
-                if time_ns <= deadline_ns and time_ns < joined_ns[c + 1, w + u]:
-                    joined_ns[c + 1, w + u] = time_ns
-                    most = max(most, w + u)
-    left = most
-    for c in range(n_clusters - 1, -1, -1):
-        least_ns = all_least_ns[least_start[c] : least_start[c + 1]]
-        split[c] = 0
-        while joined_ns[c, left - split[c]] + least_ns[split[c]] != joined_ns[c + 1, left]:
-            split[c] += 1
-        left -= split[c]
-    return most, joined_ns[n_clusters, most]
 
 
 @compiled
@@ -523,7 +496,7 @@ def _lengthen(cluster: _Cluster, sets: _Sets, n_sets: int, out_price_ns: Ints, l
     begin = _lay_out(cluster, sets, n_sets)
     set_least_ns = np.zeros(len(least_ns) + n_models, dtype=np.int64)
     most = np.zeros(n_sets + 1, dtype=np.int64)  # users of a set so far
-    one_ns, other_ns = np.empty(len(least_ns), dtype=np.int64), np.empty(len(least_ns), dtype=np.int64)
+    before_ns, cost_ns = np.empty(len(least_ns), dtype=np.int64), np.empty(len(least_ns), dtype=np.int64)  # scratch
     for s in range(n_sets):
         own_ns = set_least_ns[begin[s] :]
         if s < n_models:
@@ -536,9 +509,11 @@ def _lengthen(cluster: _Cluster, sets: _Sets, n_sets: int, out_price_ns: Ints, l
         if begin[whole] == begin[s]:  # its first part
             most[whole] = most[s]
         else:
-            one_ns[: most[whole] + 1] = set_least_ns[begin[whole] : begin[whole] + most[whole] + 1]
-            other_ns[: most[s] + 1] = own_ns[: most[s] + 1]
-            _join(one_ns[: most[whole] + 1], other_ns[: most[s] + 1], set_least_ns[begin[whole] :])
+            whole_ns = set_least_ns[begin[whole] :]
+            before_ns[: most[whole] + 1] = whole_ns[: most[whole] + 1]
+            cost_ns[: most[s]] = own_ns[1 : most[s] + 1]
+            whole_ns[most[whole] + 1 : most[whole] + most[s] + 1] = NEVER
+            extend(whole_ns, before_ns, 0, most[whole], cost_ns[: most[s]])
             most[whole] += most[s]
     for u in range(1, len(least_ns)):  # one user less takes no longer
         least_ns[u] = max(least_ns[u], set_least_ns[u] - out_price_ns[n_models], least_ns[u - 1])
@@ -563,12 +538,3 @@ def _lay_out(cluster: _Cluster, sets: _Sets, n_sets: int) -> Ints:
         end[whole] = begin[s]
         end[s] += begin[s]
     return begin
-
-
-@compiled
-def _join(one_ns: Ints, other_ns: Ints, joined_ns: Ints) -> None:
-    """Least times of users of two kinds together, out."""
-    joined_ns[: len(one_ns) + len(other_ns) - 1] = NEVER
-    for u in range(len(one_ns)):
-        for v in range(len(other_ns)):
-            joined_ns[u + v] = min(joined_ns[u + v], one_ns[u] + other_ns[v])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.runs import NEVER, Plan, Problem
+from baselines.partial_loading.runs import Plan, Problem
 from pl_env.errors import MissingPackage
 
 Ints = NDArray[np.int64]
@@ -71,8 +71,8 @@ def search(
     Args:
         problem: The prepared instance.
         clusters: The models of each cluster, those that can be served.
-        others: int64 (U + 1,), least nanoseconds in which the other clusters serve 0 … U users; `NEVER` where they
-            cannot.
+        others: int64 (U + 1,), least nanoseconds in which the other clusters serve 0 … U users; more than the deadline
+            where they cannot.
         start: A plan to start from.
         time_limit: Seconds.
         workers: Threads of CP-SAT's portfolio.
@@ -90,8 +90,9 @@ def search(
     time, users = _Terms(), _Terms()
     count_of_model = dict(zip(start.models.tolist(), start.counts.tolist(), strict=True))
     circuits = [_add_circuit(model, problem, cluster, count_of_model, time, users) for cluster in clusters]
-    other_counts = _add_others(model, others, count_of_model, clusters, time, users)
     deadline_ns = problem.instance.deadline_ns
+    in_time = {w: nanoseconds for w, nanoseconds in enumerate(others.tolist()) if nanoseconds <= deadline_ns}
+    other_counts = _add_others(model, in_time, count_of_model, clusters, time, users)
     model.add(cp_model.LinearExpr.weighted_sum(time.literals, time.weights) <= deadline_ns)
     model.maximize(cp_model.LinearExpr.weighted_sum(users.literals, users.weights))
 
@@ -154,16 +155,20 @@ def _add_circuit(
 
 
 def _add_others(
-    model: Any, others: Ints, count_of_model: dict[int, int], clusters: Sequence[Ints], time: _Terms, users: _Terms
+    model: Any,
+    least_ns: dict[int, int],
+    count_of_model: dict[int, int],
+    clusters: Sequence[Ints],
+    time: _Terms,
+    users: _Terms,
 ) -> dict[int, Any]:
     """One Boolean for each number of users that the other clusters may serve; their least time is known."""
     in_circuits = {i for cluster in clusters for i in cluster.tolist()}
     hinted = sum(count for i, count in count_of_model.items() if i not in in_circuits)
     counts = {}
-    for w, nanoseconds in enumerate(others.tolist()):
-        if nanoseconds < NEVER:
-            counts[w] = users.add(time.add(model.new_bool_var(""), nanoseconds), w)
-            model.add_hint(counts[w], w == hinted)
+    for w, nanoseconds in least_ns.items():
+        counts[w] = users.add(time.add(model.new_bool_var(""), nanoseconds), w)
+        model.add_hint(counts[w], w == hinted)
     model.add_exactly_one(counts.values())
     return counts
 

@@ -8,17 +8,16 @@ go to CP-SAT, together with the joined frontier of the small ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.partial_loading.bounds import label_clusters, upper_bound
 from baselines.partial_loading.circuits import search
+from baselines.partial_loading.frontier import Frontiers, join_all, split
 from baselines.partial_loading.held_karp import cluster_frontier, cluster_plan
 from baselines.partial_loading.local_search import local_search
-from baselines.partial_loading.runs import NEVER, Plan, Problem, usable_users
-from pl_env.errors import UnsupportedInstance
+from baselines.partial_loading.runs import Plan, Problem, usable_users
+from pl_env.partial_loading.instance import Instance
 
 Ints = NDArray[np.int64]
 Runs = tuple[Ints, Ints]
@@ -42,32 +41,34 @@ def exact(problem: Problem, time_limit: float = 60.0, workers: int = 8, gap: flo
         seed: Seed of CP-SAT and of the heuristic that it starts from.
 
     Raises:
-        UnsupportedInstance: Loading is not affine.
         MissingPackage: A cluster is too large for Held-Karp, and OR-Tools is not installed.
     """
     instance = problem.instance
-    if not instance.table.affine:
-        raise UnsupportedInstance("exact needs affine loading times, V(s) = c0·[s > 0] + s / rate; use 'local-search'")
     clusters = sharing_clusters(problem)
     small = [cluster for cluster in clusters if len(cluster) <= HELD_KARP_MODELS]
     large = [cluster for cluster in clusters if len(cluster) > HELD_KARP_MODELS]
-    frontiers = [_frontier(problem, cluster) for cluster in small]
-    joined_ns, taken = _join([least_ns for least_ns, _ in frontiers], instance.deadline_ns)
+    others = _SmallClusters(problem, small)
     if not large:
-        served = int(np.flatnonzero(joined_ns < NEVER)[-1])
-        return _in_order(clusters, _small_runs(problem, small, frontiers, taken, served), served)
+        return _in_order(clusters, others.runs(others.most), others.most)
 
     start = local_search(problem, seed=seed)
     served = int(start.counts.sum())
     bound = served if served == instance.n_users else upper_bound(problem)
     if bound <= served * (1 + gap):
         return Plan(start.models, start.counts, bound)
-    found = search(problem, large, joined_ns, start, time_limit=time_limit, workers=workers, gap=gap, seed=seed)
+    found = search(problem, large, others.least_ns, start, time_limit=time_limit, workers=workers, gap=gap, seed=seed)
     bound = min(bound, found.upper_bound)
     if found.served <= served:
         return Plan(start.models, start.counts, bound)
-    runs = _small_runs(problem, small, frontiers, taken, found.n_others)
+    runs = others.runs(found.n_others)
     return _in_order(clusters, runs | dict(zip(map(_key, large), found.runs, strict=True)), bound)
+
+
+def exact_why_not(instance: Instance) -> str | None:
+    """It needs affine loading."""
+    if instance.table.affine:
+        return None
+    return "exact needs affine loading times, V(s) = c0·[s > 0] + s / rate; use 'local-search'"
 
 
 def sharing_clusters(problem: Problem) -> list[Ints]:
@@ -83,53 +84,35 @@ def sharing_clusters(problem: Problem) -> list[Ints]:
     return [models[of_model == label] for label in sorted(set(labels), key=lambda label: (label != home, label))]
 
 
-def _frontier(problem: Problem, cluster: Ints) -> Runs:
-    """Least nanoseconds for u users of a small cluster, and the set of models that attains it."""
-    instance = problem.instance
-    return cluster_frontier(
-        cluster, instance.load_ns, problem.first_user, problem.run_ns, instance.resident, instance.deadline_ns
-    )
+class _SmallClusters:
+    """Clusters that Held-Karp solves, together.
 
-
-def _join(frontiers: Sequence[Ints], budget: int) -> tuple[Ints, list[Ints]]:
-    """Least nanoseconds for w users of all clusters together, `NEVER` above the budget.
-
-    Also, for each cluster, how many of the w users of the clusters up to it are its own.
+    Attributes:
+        most: The most users that they can serve within the deadline.
+        least_ns: int64 (U + 1,), least nanoseconds in which they serve so many users; more than the deadline where they
+            cannot.
     """
-    joined = np.zeros(1, dtype=np.int64)
-    taken = []
-    for least_ns in frontiers:
-        before = joined
-        joined = np.full(len(before) + len(least_ns) - 1, NEVER, dtype=np.int64)
-        own = np.zeros(len(joined), dtype=np.int64)
-        for u in np.flatnonzero(least_ns <= budget):
-            time_ns, so_far = before + least_ns[u], joined[u : u + len(before)]
-            better = (time_ns < so_far) & (time_ns <= budget)
-            so_far[better] = time_ns[better]
-            own[u : u + len(before)][better] = u
-        taken.append(own)
-    return joined, taken
 
+    def __init__(self, problem: Problem, clusters: list[Ints]) -> None:
+        self._table, self._clusters = problem.run_table, clusters
+        solved = [cluster_frontier(self._table, cluster) for cluster in clusters]
+        self._attained_by = [sets for _, sets in solved]
+        least_ns = np.concatenate([np.zeros(0, dtype=np.int64), *(least_ns for least_ns, _ in solved)])
+        start = np.cumsum([0, *(len(least_ns) for least_ns, _ in solved)])
+        self._frontiers = Frontiers(least_ns, start)
+        self._joined_ns = np.empty((len(clusters) + 1, start[-1] - len(clusters) + 1), dtype=np.int64)
+        self.most = join_all(self._frontiers, problem.instance.deadline_ns, self._joined_ns)
+        self.least_ns = self._joined_ns[-1]
 
-def _small_runs(
-    problem: Problem, small: list[Ints], frontiers: list[Runs], taken: list[Ints], served: int
-) -> dict[int, Runs]:
-    """The runs with which the small clusters serve that many users, by cluster."""
-    instance, runs = problem.instance, {}
-    for cluster, (_, attained_by), own in reversed(list(zip(small, frontiers, taken, strict=True))):
-        count = int(own[served])
-        served -= count
-        if count:
-            runs[_key(cluster)] = cluster_plan(
-                cluster,
-                instance.load_ns,
-                problem.first_user,
-                problem.run_ns,
-                instance.resident,
-                attained_by[count],
-                count,
-            )
-    return runs
+    def runs(self, n_users: int) -> dict[int, Runs]:
+        """The runs with which they serve so many users in the least time, by cluster."""
+        counts = np.zeros(len(self._clusters), dtype=np.int64)
+        split(self._frontiers, self._joined_ns, n_users, self.least_ns[n_users], counts)
+        return {
+            _key(cluster): cluster_plan(self._table, cluster, sets[count], count)
+            for cluster, sets, count in zip(self._clusters, self._attained_by, counts.tolist(), strict=True)
+            if count
+        }
 
 
 def _key(cluster: Ints) -> int:

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from baselines.registry import solve
+from pl_env.packages import require_package
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
 from pl_env.partial_loading.server import EdgeServer, load_measurement
 from pl_env.ranges import require, require_integer, require_real
-from pl_env.real_models.checkpoints import require_package
 from pl_env.real_models.scanning import scan_as
 from pl_env.times import NS_PER_SECOND
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.runs import Plan, Problem
+from baselines.partial_loading.runs import Plan, Problem, RunTable
 from pl_env.compiling import compiled
-from pl_env.errors import UnsupportedInstance
+from pl_env.partial_loading.instance import Instance
 
 Ints = NDArray[np.int64]
 
@@ -20,31 +20,34 @@ def exhaustive(problem: Problem) -> Plan:
 
     Optimal, as Theorem 2 allows to serve a model's users in one run. That rests on a load never being shortened by a
     detour, which affine loading guarantees; with a measured loading matrix the result stands as feasible.
-
-    Raises:
-        UnsupportedInstance: The search tree would be too large.
     """
     instance = problem.instance
-    nodes = _count_nodes(np.diff(problem.first_user)[problem.batch_limit > 0])
-    if nodes > MOST_NODES:
-        raise UnsupportedInstance(
-            f"exhaustive: {instance.n_users} users of {instance.n_models} models make {nodes:.1e} schedules; "
-            f"at most {MOST_NODES:.0e} are tried"
-        )
-    models, counts = _search(
-        instance.load_ns, problem.first_user, problem.run_ns, instance.resident, instance.deadline_ns
-    )
+    models, counts = _search(problem.run_table)
     served = int(counts.sum())
     return Plan(models, counts, served if instance.table.affine else instance.n_users)
 
 
+def exhaustive_why_not(instance: Instance) -> str | None:
+    """The search tree must not be too large."""
+    users_of_model = np.bincount(instance.requested_model, minlength=instance.n_models)
+    nodes = _count_nodes(users_of_model[(instance.max_batch > 0) & (users_of_model > 0)])
+    if nodes <= MOST_NODES:
+        return None
+    return (
+        f"exhaustive: {instance.n_users} users of {instance.n_models} models make {nodes:.1e} schedules; "
+        f"at most {MOST_NODES:.0e} are tried"
+    )
+
+
 def _count_nodes(users_of_model: Ints) -> float:
     """Sequences of distinct models with a number of users each: sum over d of d! · e_d(k), e_d elementary symmetric."""
-    symmetric = [1.0]
-    for users in users_of_model:
-        symmetric = [a + float(users) * b for a, b in zip([*symmetric, 0.0], [0.0, *symmetric], strict=True)]
+    symmetric = np.zeros(len(users_of_model) + 1)
+    symmetric[0] = 1.0
+    with np.errstate(over="ignore"):
+        for users in users_of_model:
+            symmetric[1:] += users * symmetric[:-1]
     nodes, factorial = 0.0, 1.0
-    for d, value in enumerate(symmetric):
+    for d, value in enumerate(symmetric.tolist()):
         factorial *= max(1, d)
         nodes += factorial * value
         if nodes > 1e300:
@@ -53,8 +56,9 @@ def _count_nodes(users_of_model: Ints) -> float:
 
 
 @compiled
-def _search(load_ns: Ints, first_user: Ints, run_ns: Ints, resident: int, deadline_ns: int) -> tuple[Ints, Ints]:
+def _search(table: RunTable) -> tuple[Ints, Ints]:
     """Depth-first search with an explicit stack: at depth d, ``count[d]`` users of ``model[d]``."""
+    load_ns, first_user, run_ns, resident, deadline_ns = table
     n_models = len(first_user) - 1
     model = np.zeros(n_models + 1, dtype=np.int64)
     count = np.zeros(n_models + 1, dtype=np.int64)

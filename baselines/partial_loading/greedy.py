@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.runs import Plan, Problem
+from baselines.partial_loading.runs import Plan, Problem, RunTable
 from pl_env.compiling import compiled
 
 Ints = NDArray[np.int64]
@@ -22,23 +22,15 @@ def paper_greedy(problem: Problem) -> Plan:
 
 
 def _plan_greedily(problem: Problem, quantum: int) -> Plan:
-    instance = problem.instance
-    models, counts = _greedy(
-        instance.load_ns,
-        problem.first_user,
-        problem.run_ns,
-        instance.resident,
-        instance.deadline_ns // quantum,
-        quantum,
-    )
-    return Plan(models, counts, instance.n_users)
+    models, counts = _greedy(problem.run_table, quantum)
+    return Plan(models, counts, problem.instance.n_users)
 
 
 @compiled
-def _greedy(
-    load_ns: Ints, first_user: Ints, run_ns: Ints, resident: int, budget: int, quantum: int
-) -> tuple[Ints, Ints]:
+def _greedy(table: RunTable, quantum: int) -> tuple[Ints, Ints]:
     """Take the largest k / time over models left and k that still fit; ties to larger k, then smaller model index."""
+    load_ns, first_user, run_ns, resident, deadline_ns = table
+    budget = deadline_ns // quantum
     n_models = len(first_user) - 1
     is_left = np.ones(n_models, dtype=np.bool_)
     models = np.empty(n_models, dtype=np.int64)
@@ -74,21 +66,13 @@ def max_overlap(problem: Problem) -> Plan:
     """
     instance = problem.instance
     held_bytes = instance.has_block * instance.block_bytes
-    models, counts = _max_overlap(
-        held_bytes @ instance.has_block.T,
-        instance.load_ns,
-        problem.first_user,
-        problem.run_ns,
-        instance.resident,
-        instance.deadline_ns,
-    )
+    models, counts = _max_overlap(problem.run_table, held_bytes @ instance.has_block.T)
     return Plan(models, counts, instance.n_users)
 
 
 @compiled
-def _max_overlap(
-    shared_bytes: Ints, load_ns: Ints, first_user: Ints, run_ns: Ints, resident: int, budget: int
-) -> tuple[Ints, Ints]:
+def _max_overlap(table: RunTable, shared_bytes: Ints) -> tuple[Ints, Ints]:
+    load_ns, first_user, run_ns, resident, budget = table
     n_models = len(first_user) - 1
     is_left = np.ones(n_models, dtype=np.bool_)
     models = np.empty(n_models, dtype=np.int64)

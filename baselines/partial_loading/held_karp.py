@@ -11,31 +11,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.runs import NEVER
+from baselines.partial_loading.frontier import extend
+from baselines.partial_loading.runs import NEVER, RunTable
 from pl_env.compiling import compiled
 
 Ints = NDArray[np.int64]
 
 
 @compiled
-def cluster_frontier(
-    members: Ints, load_ns: Ints, first_user: Ints, run_ns: Ints, resident: int, budget: int
-) -> tuple[Ints, Ints]:
+def cluster_frontier(table: RunTable, members: Ints) -> tuple[Ints, Ints]:
     """Least time for u users of a cluster, and the set of models that attains it.
 
     Args:
+        table: The instance.
         members: int64 (M,), the models of the cluster that have users; all sets of them are looked at.
-        load_ns: int64 (I + 1, I), loading nanoseconds.
-        first_user: `Problem.first_user`.
-        run_ns: `Problem.run_ns`.
-        resident: Model in GPU memory before, or -1.
-        budget: Nanoseconds there are; what takes longer is left out.
 
     Returns:
-        Nanoseconds int64 (U + 1,) for 0 … U users, U all users of the cluster, `NEVER` above the budget; and the sets,
+        Nanoseconds int64 (U + 1,) for 0 … U users, U all users of the cluster, `NEVER` past the deadline; and the sets,
         bit n for ``members[n]``.
     """
-    path_ns = _cheapest_paths(members, load_ns, resident)
+    first_user, run_ns = table.first_user, table.run_ns
+    path_ns = _cheapest_paths(members, table.load_ns, table.resident)
     n_members = len(members)
     n_users = 0
     for i in members:
@@ -66,7 +62,7 @@ def cluster_frontier(
             depth - 1,
             reach[depth - 1],
             run_ns[first_user[i] : first_user[i + 1]],
-            budget - loading,
+            table.deadline_ns - loading,
         )
         if reach[depth] < depth:
             continue  # not even one user of each model in time; nor would it be with more models
@@ -101,29 +97,28 @@ def _cheapest_paths(members: Ints, load_ns: Ints, resident: int) -> Ints:
 
 @compiled
 def _serve_one_more(before: Ints, after: Ints, fewest: int, reach: int, run: Ints, budget: int) -> int:
-    """One model more in a knapsack: ``after[u] = min over k >= 1 of before[u - k] + run[k - 1]``.
+    """One model more in a knapsack, with at least one user: a frontier without the entries of too few users.
 
     ``before`` holds ``fewest`` to ``reach`` users. Returns the most users within the budget; 0 if there are none.
     """
-    after[:] = NEVER
+    after[:] = budget + 1
+    usable = 0
+    while usable < len(run) and before[fewest] + run[usable] <= budget:
+        usable += 1
+    extend(after, before, fewest, reach, run[:usable])
     most = 0
-    for u in range(fewest, reach + 1):
-        for k in range(1, len(run) + 1):
-            time = before[u] + run[k - 1]
-            if time > budget:
-                break
-            after[u + k] = min(after[u + k], time)
-            most = max(most, u + k)
+    for u in range(fewest + 1, reach + usable + 1):
+        if after[u] <= budget:
+            most = u
     return most
 
 
 @compiled
-def cluster_plan(
-    members: Ints, load_ns: Ints, first_user: Ints, run_ns: Ints, resident: int, served_set: int, n_users: int
-) -> tuple[Ints, Ints]:
+def cluster_plan(table: RunTable, members: Ints, served_set: int, n_users: int) -> tuple[Ints, Ints]:
     """The runs (models, counts) with which a set of members serves ``n_users`` in the least time."""
+    first_user, run_ns = table.first_user, table.run_ns
     chosen = np.array([members[n] for n in range(len(members)) if served_set >> n & 1])
-    order = _cheapest_order(chosen, load_ns, resident)
+    order = _cheapest_order(chosen, table.load_ns, table.resident)
     n_chosen = len(order)
     most = 0
     for i in order:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.partial_loading.action_values import ILLEGAL, action_values
-from baselines.partial_loading.episodes import LATER_SCALE, Episodes
+from baselines.partial_loading.expected_uploads import LATER_SCALE, later_upload_ns
 from pl_env.partial_loading.env import PartialLoadingEnv
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require, require_integer, require_real
 
 _STREAM = 31
@@ -20,7 +21,11 @@ _WITHIN = 1.0
 
 
 def sampled_values(
-    episodes: Episodes, rng: np.random.Generator, draws: int = 8, most_actions: int = 5
+    episodes: Episodes,
+    rng: np.random.Generator,
+    draws: int = 8,
+    most_actions: int = 5,
+    later_ns: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Values like those of `action_values`, where the best actions are looked at two steps ahead.
 
@@ -33,6 +38,7 @@ def sampled_values(
         rng: Draws the channels.
         draws: How often.
         most_actions: Of how many actions at most.
+        later_ns: As in `action_values`.
 
     Returns:
         float32 (N, I · b_cap).
@@ -42,17 +48,20 @@ def sampled_values(
     """
     require_integer("draws", draws, 1)
     require_integer("most_actions", most_actions, 1)
-    values = action_values(episodes, fractional=True)
+    later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
+    values = action_values(episodes, later_ns, fractional=True)
     running = np.flatnonzero(episodes.running)
     here = values[running]
     top = np.argsort(-here, axis=1, kind="stable")[:, :most_actions]
     worth_it = np.take_along_axis(here, top, 1) > np.maximum(ILLEGAL, here.max(axis=1, keepdims=True) - _WITHIN)
     row, column = np.nonzero(worth_it)
     actions = top[row, column]
-    after = episodes.branch(np.repeat(running[row], draws))
-    uniforms = rng.random((len(running), draws, episodes.states.mean_snr.shape[1]))
+    branches = np.repeat(running[row], draws)
+    after = episodes.branch(branches)
+    uniforms = rng.random((len(running), draws, after.arrays.uniforms.shape[1]))
     after.step(np.repeat(actions, draws), uniforms[row].reshape(len(row) * draws, uniforms.shape[2]))
-    following = np.maximum(0, action_values(after, fractional=True).max(axis=1)).reshape(len(row), draws).mean(axis=1)
+    best_after = action_values(after, later_ns[branches], fractional=True).max(axis=1)
+    following = np.maximum(0, best_after).reshape(len(row), draws).mean(axis=1)
     batch_cap = episodes.observations["batch_time"].shape[2]
     ahead = np.full(top.shape, np.nan, dtype=np.float32)
     ahead[row, column] = actions % batch_cap + 1 + following
@@ -99,7 +108,7 @@ class Lookahead:
         Raises:
             UnsupportedInstance: The sharing is not clustered, or loading is not affine.
         """
-        episodes = Episodes([env.remaining()], env.scenario.max_batch_size, self.later_scale)
-        if self.draws > 0 and episodes.redraws:
-            return int(sampled_values(episodes, self._rng, self.draws)[0].argmax())
-        return int(action_values(episodes, self.fractional)[0].argmax())
+        later_ns = later_upload_ns(env.episodes, self.later_scale)
+        if self.draws > 0 and env.episodes.redraws:
+            return int(sampled_values(env.episodes, self._rng, self.draws, later_ns=later_ns)[0].argmax())
+        return int(action_values(env.episodes, later_ns, fractional=self.fractional)[0].argmax())

@@ -14,84 +14,110 @@ before all others, loads nothing: it is an item of its own.
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.partial_loading.runs import Plan, Problem, require_clusters_message, run_timeline, run_times
+from baselines.partial_loading.frontier import extend_and_choose, extended_reach
+from baselines.partial_loading.runs import run_times
 from pl_env.compiling import compiled, inlined
-from pl_env.errors import UnsupportedInstance
-from pl_env.partial_loading.dynamics import sort_users
 from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.runs import Times, queue_of, run_timeline, times_of
 from pl_env.partial_loading.schedule import Schedule
+from pl_env.partial_loading.serving_table import Clusters, ServingTable
 
 Ints = NDArray[np.int64]
+SmallInts = NDArray[np.int32]
 
 
-def optimal_dp(problem: Problem) -> Plan:
-    """Exact optimum in continuous time for clustered bottom-layer sharing.
+def optimal_dp(instance: Instance, *, equal_bandwidth_channels: int = 0) -> Schedule:
+    """Exact optimum in continuous time for clustered bottom-layer sharing and affine loading.
 
-    Raises:
-        UnsupportedInstance: The sharing is not of that kind, or loading is not affine.
+    Args:
+        instance: The instance.
+        equal_bandwidth_channels: r > 0 cuts the band into r equal channels.
     """
-    instance, clusters = problem.instance, problem.instance.table.clusters
-    if clusters is None:
-        raise UnsupportedInstance(require_clusters_message("optimal-dp"))
-    models, counts, served = _solve_clusters(
-        clusters.members,
-        clusters.start,
-        clusters.cluster,
-        clusters.shared_ns,
-        clusters.private_ns,
-        instance.load_overhead_ns,
-        problem.first_user,
-        problem.run_ns,
-        instance.resident,
-        instance.deadline_ns,
-        1,
-    )
-    return Plan(models, counts, served)
-
-
-def optimal_dp_at_once(instance: Instance) -> Schedule:
-    """The schedule of `optimal_dp` in one compiled call, for optimal bandwidth shares.
-
-    `prepare`, `optimal_dp` and `to_schedule` give the same; at 100 users, handing arrays to each of their kernels takes
-    as long as the dynamic program.
-
-    Raises:
-        UnsupportedInstance: As `optimal_dp`.
-    """
-    start = time.perf_counter()
-    table = instance.table
-    clusters = table.clusters
-    if clusters is None:
-        raise UnsupportedInstance(require_clusters_message("optimal-dp"))
-    history, users, user_upload_ns = _schedule(
-        clusters.members,
-        clusters.start,
-        clusters.cluster,
-        clusters.shared_ns,
-        clusters.private_ns,
-        table.load_overhead_ns,
-        table.load_ns,
-        table.compute_ns_per_sample,
-        table.compute_ns_per_batch,
-        table.max_batch,
-        instance.requested_model,
-        instance.upload_ns,
-        instance.resident,
-        instance.deadline_ns,
-    )
+    start, clusters = time.perf_counter(), instance.table.clusters
+    assert clusters is not None, "see needs_clusters"
+    overhead_ns = instance.table.load_overhead_ns
+    history, users, user_upload_ns = _solve(instance, clusters, overhead_ns, 1, equal_bandwidth_channels)
     return Schedule(
         history=history,
         users=users,
         user_upload_ns=user_upload_ns,
         n_users=instance.n_users,
+        equal_bandwidth_channels=equal_bandwidth_channels,
         solver="optimal-dp",
         status="optimal",
         upper_bound=len(users),
         elapsed=time.perf_counter() - start,
+    )
+
+
+def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_channels: int = 0) -> Schedule:
+    """Optimal schedule when nothing is shared: every model loads in full (Remark 4).
+
+    Optimal where the library shares nothing. A resident model need not load again.
+
+    Args:
+        instance: The instance.
+        slotted: Round each model's run up to whole slots.
+        equal_bandwidth_channels: r > 0 cuts the band into r equal channels.
+    """
+    start, quantum = time.perf_counter(), instance.slot_ns if slotted else 1
+    overhead_ns = 0  # it is in the loading times of whole models already
+    each_alone = _each_alone(instance.table)
+    history, users, user_upload_ns = _solve(instance, each_alone, overhead_ns, quantum, equal_bandwidth_channels)
+    shares_nothing = instance.table.affine and int(instance.has_block.sum(axis=0).max(initial=0)) <= 1
+    bound = len(users) if shares_nothing and not slotted else instance.n_users
+    return Schedule(
+        history=history,
+        users=users,
+        user_upload_ns=user_upload_ns,
+        n_users=instance.n_users,
+        equal_bandwidth_channels=equal_bandwidth_channels,
+        solver="independent",
+        status="optimal" if len(users) == bound else "feasible",
+        upper_bound=bound,
+        elapsed=time.perf_counter() - start,
+    )
+
+
+def _each_alone(table: ServingTable) -> Clusters:
+    """Clusters of one model each, whose whole load is its own: after whatever model, if loads are measured."""
+    start, zeros = np.arange(table.n_models + 1, dtype=np.int64), np.zeros(table.n_models, dtype=np.int64)
+    whole_ns = table.load_ns[-1] if table.affine else table.load_ns.max(axis=0)
+    for array in (start, zeros, whole_ns):
+        array.setflags(write=False)  # one type for the kernel, one compilation
+    return Clusters(start[:-1], start, start[:-1], zeros, whole_ns)
+
+
+def _solve(
+    instance: Instance, clusters: Clusters, overhead_ns: int, quantum: int, channels: int
+) -> tuple[Ints, Ints, Ints]:
+    """History, users and their upload times of the schedule that serves the most, and among those ends first.
+
+    With ``quantum`` above 1 every run is rounded up to multiples of it.
+    """
+    times = times_of(instance, channels)
+    return _schedule(
+        clusters.members,
+        clusters.start,
+        clusters.cluster,
+        clusters.shared_ns,
+        clusters.private_ns,
+        overhead_ns,
+        times.load_ns,
+        times.per_sample,
+        times.per_batch,
+        times.batch_limit,
+        instance.requested_model,
+        instance.upload_ns,
+        instance.resident,
+        instance.deadline_ns,
+        quantum,
+        channels,
     )
 
 
@@ -106,94 +132,61 @@ def _schedule(
     load_ns: Ints,
     per_sample: Ints,
     per_batch: Ints,
-    max_batch: Ints,
+    batch_limit: Ints,
     requested_model: Ints,
     upload_ns: Ints,
     resident: int,
     deadline_ns: int,
-) -> tuple[Ints, Ints, Ints]:
-    """History, users and their upload times of the optimal schedule."""
-    n_users = len(requested_model)
-    first_user = np.empty(len(max_batch) + 1, dtype=np.int64)
-    users = np.empty(n_users, dtype=np.int64)
-    sorted_upload = np.empty(n_users, dtype=np.int64)
-    sort_users(requested_model, upload_ns, first_user, users, sorted_upload)
-    run_ns = run_times(per_sample, per_batch, max_batch, first_user, sorted_upload, 0)
-    models, counts, _ = _solve_clusters(
-        members, start, cluster, shared_ns, private_ns, overhead_ns, first_user, run_ns, resident, deadline_ns, 1
-    )
-    return run_timeline(
-        models, counts, first_user, users, sorted_upload, max_batch, load_ns, per_sample, per_batch, resident, 0
-    )
-
-
-def independent(problem: Problem, slotted: bool = False) -> Plan:
-    """Optimal schedule when nothing is shared: every model loads in full (Remark 4).
-
-    Optimal where the library shares nothing. A resident model need not load again.
-
-    Args:
-        problem: The prepared instance.
-        slotted: Round each model's run up to whole slots.
-    """
-    instance = problem.instance
-    each_alone = np.arange(instance.n_models + 1, dtype=np.int64)
-    each_alone.setflags(write=False)  # one type for the kernel, one compilation
-    models, counts, served = _solve_clusters(
-        each_alone[:-1],
-        each_alone,
-        each_alone[:-1],
-        _zeros(instance.n_models),
-        instance.load_ns[-1],
-        0,  # load_ns has it already
-        problem.first_user,
-        problem.run_ns,
-        instance.resident,
-        instance.deadline_ns,
-        instance.slot_ns if slotted else 1,
-    )
-    shares_nothing = instance.table.affine and int(instance.has_block.sum(axis=0).max(initial=0)) <= 1
-    proven = shares_nothing and not slotted
-    return Plan(models, counts, served if proven else instance.n_users)
-
-
-def _zeros(length: int) -> Ints:
-    zeros = np.zeros(length, dtype=np.int64)
-    zeros.setflags(write=False)
-    return zeros
-
-
-@compiled
-def _solve_clusters(
-    members: Ints,
-    start: Ints,
-    cluster: Ints,
-    shared_ns: Ints,
-    private_ns: Ints,
-    overhead_ns: int,
-    first_user: Ints,
-    run_ns: Ints,
-    resident: int,
-    deadline_ns: int,
     quantum: int,
-) -> tuple[Ints, Ints, int]:
-    """Runs (models, counts) that serve the most users within the deadline, and among those end first; their number.
+    channels: int,
+) -> tuple[Ints, Ints, Ints]:
+    """All in one call: at 100 users, handing arrays from kernel to kernel takes as long as the dynamic program.
 
-    With ``quantum`` above 1 every run is rounded up to multiples of it.
+    Named tuples begin inside, as two of them at the door take a microsecond more than their arrays one by one.
     """
-    order, group_start = _serving_order(members, start, cluster, resident)
-    first_load, next_load = _loads(cluster, shared_ns, private_ns, overhead_ns, resident)
-    return _knapsacks(
-        order, group_start, first_load, next_load, first_user, run_ns, deadline_ns // quantum * quantum, quantum
-    )
+    sharing = _Sharing(members, start, cluster, shared_ns, private_ns, overhead_ns)
+    times = Times(load_ns, per_sample, per_batch, batch_limit)
+    queue = queue_of(len(batch_limit), requested_model, upload_ns)
+    run_ns = run_times(times, queue, channels)
+    line = _line_up(sharing, resident)
+    models, counts = _knapsacks(line, queue.first_user, run_ns, deadline_ns // quantum * quantum, quantum)
+    return run_timeline(times, queue, models, counts, resident, channels)
 
 
-@compiled
-def _serving_order(members: Ints, start: Ints, cluster: Ints, resident: int) -> tuple[Ints, Ints]:
-    """Models in the order in which a schedule serves them, and where each group of them begins.
+class _Sharing(NamedTuple):
+    """What models load: `Clusters`, and the overhead of a load."""
+
+    members: Ints  # (I,)
+    start: Ints  # (C + 1,)
+    cluster: Ints  # (I,)
+    shared_ns: Ints  # (I,)
+    private_ns: Ints  # (I,)
+    overhead_ns: int
+
+
+class _Line(NamedTuple):
+    """The models in the order in which a schedule serves them, in groups, and what each loads there.
 
     Groups: the resident model by itself, then its cluster, then all others; descending within a group.
     """
+
+    models: Ints  # (I,)
+    group_start: Ints  # (G + 1,) where each group begins in ``models``
+    first_load_ns: Ints  # (I,) by model: what it loads as the first of its group
+    next_load_ns: Ints  # (I,) by model: what it loads after a higher one of its cluster
+
+
+@compiled
+def _line_up(sharing: _Sharing, resident: int) -> _Line:
+    models, group_start = _serving_order(sharing, resident)
+    first_load_ns, next_load_ns = _loads(sharing, resident)
+    return _Line(models, group_start, first_load_ns, next_load_ns)
+
+
+@compiled
+def _serving_order(sharing: _Sharing, resident: int) -> tuple[Ints, Ints]:
+    """`_Line.models` and `_Line.group_start`."""
+    members, start, cluster = sharing[:3]
     n_clusters = len(start) - 1
     order = np.empty(len(members), dtype=np.int64)
     group_start = np.zeros(n_clusters + 2, dtype=np.int64)
@@ -217,8 +210,9 @@ def _serving_order(members: Ints, start: Ints, cluster: Ints, resident: int) -> 
 
 
 @compiled
-def _loads(cluster: Ints, shared_ns: Ints, private_ns: Ints, overhead_ns: int, resident: int) -> tuple[Ints, Ints]:
-    """What each model loads as the first of its group, and what it loads after a higher one of its cluster."""
+def _loads(sharing: _Sharing, resident: int) -> tuple[Ints, Ints]:
+    """`_Line.first_load_ns` and `_Line.next_load_ns`."""
+    _, _, cluster, shared_ns, private_ns, overhead_ns = sharing
     first_load = np.empty(len(cluster), dtype=np.int64)
     next_load = np.empty(len(cluster), dtype=np.int64)
     for i in range(len(cluster)):
@@ -236,17 +230,9 @@ def _loads(cluster: Ints, shared_ns: Ints, private_ns: Ints, overhead_ns: int, r
 
 
 @compiled
-def _knapsacks(
-    order: Ints,
-    group_start: Ints,
-    first_load: Ints,
-    next_load: Ints,
-    first_user: Ints,
-    run_ns: Ints,
-    budget: int,
-    quantum: int,
-) -> tuple[Ints, Ints, int]:
-    """Knapsack over the models of each group, knapsack over the groups, and the way back."""
+def _knapsacks(line: _Line, first_user: Ints, run_ns: Ints, budget: int, quantum: int) -> tuple[Ints, Ints]:
+    """Knapsack over the models of each group, knapsack over the groups, and the way back: models and counts."""
+    order, group_start, first_load_ns, next_load_ns = line
     n_groups, n_users = len(group_start) - 1, len(run_ns)
     row_start = np.zeros(len(order) + 1, dtype=np.int64)
     for g in range(n_groups):
@@ -273,12 +259,15 @@ def _knapsacks(
         for n in range(first, stop):
             i = order[n]
             run = run_ns[first_user[i] : first_user[i + 1]]
-            usable = 0
             for k in range(len(run)):
-                first_cost[k] = _rounded_up(first_load[i] + run[k], quantum)
-                next_cost[k] = _rounded_up(next_load[i] + run[k], quantum)
-                if next_cost[k] <= budget:
-                    usable = k + 1
+                first_cost[k] = first_load_ns[i] + run[k]
+                next_cost[k] = next_load_ns[i] + run[k]
+            if quantum > 1:
+                _round_up(first_cost[: len(run)], quantum)
+                _round_up(next_cost[: len(run)], quantum)
+            usable = 0
+            while usable < len(run) and next_cost[usable] <= budget:
+                usable += 1
             row = choices[row_start[n] : row_start[n + 1]]
             reach = _join(least, row, reach, first_cost[:usable], next_cost[:usable], budget, before)
         cost = least[1 : reach + 1]
@@ -297,42 +286,30 @@ def _knapsacks(
                 counts[n_runs] = count
                 n_runs += 1
                 from_group -= count
-    return models[:n_runs][::-1].copy(), counts[:n_runs][::-1].copy(), total_reach
+    return models[:n_runs][::-1].copy(), counts[:n_runs][::-1].copy()
 
 
 @inlined
 def _join(
-    least: Ints,  # (U + 1,) in and out: least time to serve u users; past the budget beyond ``reach``
-    choice: NDArray[np.int32],  # (U + 1,) out: users of the newcomer in the best way to serve u
+    least: Ints,  # (U + 1,) in and out: the frontier; past the budget beyond ``reach``
+    choice: SmallInts,  # (U + 1,) out: users of the newcomer in the best way to serve u
     reach: int,
     first_cost: Ints,  # (k,) time of the newcomer's 1 ... k users where nobody else is served
     next_cost: Ints,  # (k,) the same after others
     budget: int,
     before: Ints,  # (reach + 1 or more,) scratch
 ) -> int:
-    """Let a newcomer, a model or a group, join a knapsack; return the most users that fit now.
-
-    The inner loop runs over what the others serve, without a branch: the compiler makes vector instructions of it.
-    """
+    """Let a newcomer, a model or a group, join a knapsack; return the most users that fit now."""
     usable = len(next_cost)
     before[: reach + 1] = least[: reach + 1]
-    for k in range(1, usable + 1):
+    extend_and_choose(least, choice, before, 1, reach, next_cost)
+    for k in range(1, usable + 1):  # last, so that of equals the fewest users of the newcomer win
         if first_cost[k - 1] < least[k]:
             least[k], choice[k] = first_cost[k - 1], k
-        cost, others = next_cost[k - 1], before[1 : reach + 1]
-        times, chosen = least[k + 1 : k + reach + 1], choice[k + 1 : k + reach + 1]
-        for v in range(reach):
-            time = others[v] + cost
-            better = time < times[v]
-            times[v] = time if better else times[v]
-            chosen[v] = k if better else chosen[v]
-    new_reach = reach
-    for u in range(reach + 1, reach + usable + 1):
-        if least[u] <= budget:
-            new_reach = u
-    return new_reach
+    return extended_reach(least, reach, usable, budget)
 
 
 @compiled
-def _rounded_up(time: int, quantum: int) -> int:
-    return time if quantum == 1 else -(-time // quantum) * quantum
+def _round_up(times: Ints, quantum: int) -> None:
+    for k in range(len(times)):
+        times[k] = -(-times[k] // quantum) * quantum

@@ -1,25 +1,37 @@
-"""What all planners share: users sorted, run times tabulated, and a plan turned into a `Schedule`.
+"""What the planners share: an instance prepared for planning, and a plan turned into a `Schedule`.
 
-By Theorem 2 a plan is a sequence of *runs*: a model and how many of its users it serves, the cheapest first, in as few
-batches as fit. A planner chooses runs; everything else is here.
+A planner chooses runs (`pl_env.partial_loading.runs`); what a run takes is tabulated here.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.compiling import compiled
-from pl_env.partial_loading.dynamics import batch_compute_ns, batch_upload_ns, sort_users, timeline
 from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.runs import Queue, Times, queue_of, run_timeline, times_of
 from pl_env.partial_loading.schedule import Schedule
 
 Ints = NDArray[np.int64]
 
 NEVER = 2**60
 """Nanoseconds that stand for infinity; any time can be added to it without overflow."""
+
+
+class RunTable(NamedTuple):
+    """What the kernels of most planners take."""
+
+    load_ns: Ints  # (I + 1, I) row = resident model, last row = empty GPU
+    first_user: Ints  # (I + 1,) of `Problem`
+    run_ns: Ints  # (K,) of `Problem`
+    resident: int  # model in GPU memory at the start, or -1
+    deadline_ns: int
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,12 @@ class Problem:
     batch_limit: Ints
     equal_bandwidth_channels: int
 
+    @property
+    def run_table(self) -> RunTable:
+        """The arrays and numbers that kernels take."""
+        instance = self.instance
+        return RunTable(instance.load_ns, self.first_user, self.run_ns, instance.resident, instance.deadline_ns)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -61,93 +79,79 @@ class Plan:
     upper_bound: int
 
 
+def planned(
+    name: str, planner: Callable[..., Plan], instance: Instance, *, equal_bandwidth_channels: int = 0, **options: Any
+) -> Schedule:
+    """The schedule of a planner that takes a `Problem`."""
+    start = time.perf_counter()
+    problem = prepare(instance, equal_bandwidth_channels)
+    plan = planner(problem, **options)
+    return to_schedule(problem, plan, name, time.perf_counter() - start)
+
+
 def prepare(instance: Instance, equal_bandwidth_channels: int = 0) -> Problem:
     """Sort the users and tabulate the runs of an instance."""
-    first_user = np.empty(instance.n_models + 1, dtype=np.int64)
-    users = np.empty(instance.n_users, dtype=np.int64)
-    sorted_upload, run_ns = np.empty_like(users), np.empty_like(users)
-    limit = instance.max_batch
-    if equal_bandwidth_channels:
-        limit = np.minimum(limit, equal_bandwidth_channels)
-        limit.setflags(write=False)  # one type for the kernels, one compilation
-    _prepare(
-        instance.requested_model,
-        instance.upload_ns,
-        instance.compute_ns_per_sample,
-        instance.compute_ns_per_batch,
-        limit,
-        equal_bandwidth_channels,
-        first_user,
-        users,
-        sorted_upload,
-        run_ns,
-    )
-    return Problem(instance, first_user, users, sorted_upload, run_ns, limit, equal_bandwidth_channels)
+    times = times_of(instance, equal_bandwidth_channels)
+    queue, run_ns = _prepare(times, instance.requested_model, instance.upload_ns, equal_bandwidth_channels)
+    return Problem(instance, *queue, run_ns, times.batch_limit, equal_bandwidth_channels)
 
 
 @compiled
-def _prepare(
-    requested_model: Ints,
-    upload_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    batch_limit: Ints,
-    channels: int,
-    first_user: Ints,  # out, as are all that follow
-    users: Ints,
-    sorted_upload: Ints,
-    run_ns: Ints,
-) -> None:
+def _prepare(times: Times, requested_model: Ints, upload_ns: Ints, channels: int) -> tuple[Queue, Ints]:
     """Both parts of `prepare` in one call, as a call takes as long as its work."""
-    sort_users(requested_model, upload_ns, first_user, users, sorted_upload)
-    run_ns[:] = run_times(per_sample, per_batch, batch_limit, first_user, sorted_upload, channels)
+    queue = queue_of(len(times.batch_limit), requested_model, upload_ns)
+    return queue, run_times(times, queue, channels)
 
 
 @compiled
-def run_times(
-    per_sample: Ints, per_batch: Ints, batch_limit: Ints, first_user: Ints, sorted_upload: Ints, channels: int
-) -> Ints:
-    """`Problem.run_ns`: the k cheapest users are the k - b cheapest and one batch of b more.
+def run_times(times: Times, queue: Queue, channels: int) -> Ints:
+    """`Problem.run_ns`.
 
-    All batches are full but the one of the very cheapest, which is quickest for equal channels, where a batch takes as
-    long as its slowest user; for optimal shares the order makes no difference.
+    For optimal shares it makes no difference which batch is not full, as each user takes as long as alone. For equal
+    channels, where a batch takes as long as its slowest user, it is that of the cheapest users: the k cheapest are the
+    k - b cheapest and a full batch of b more, of which the last is the slowest.
     """
+    _, per_sample, per_batch, batch_limit = times
+    first_user, _, sorted_upload = queue
     run_ns = np.full(len(sorted_upload), NEVER, dtype=np.int64)
     for i in range(len(batch_limit)):
-        limit = batch_limit[i]
+        limit, start = batch_limit[i], first_user[i]
         if limit == 0:
             continue
-        start, stop = first_user[i], first_user[i + 1]
-        for last in range(start, stop):
-            begin = max(start, last + 1 - limit)
-            before = run_ns[begin - 1] if begin > start else 0
-            upload = batch_upload_ns(sorted_upload[begin : last + 1], channels)
-            run_ns[last] = min(NEVER, before + upload + batch_compute_ns(per_sample, per_batch, i, last + 1 - begin))
+        total, room = 0, 0
+        for place in range(start, first_user[i + 1]):
+            if channels == 0:
+                if room == 0:
+                    total, room = total + per_batch[i], limit
+                total, room = min(NEVER, total + sorted_upload[place] + per_sample[i]), room - 1
+            else:
+                size = min(place - start + 1, limit)
+                before = run_ns[place - size] if place - size >= start else 0
+                total = min(NEVER, before + channels * sorted_upload[place] + per_sample[i] * size + per_batch[i])
+            run_ns[place] = total
     return run_ns
 
 
 def to_schedule(problem: Problem, plan: Plan, solver: str, elapsed: float) -> Schedule:
-    """Cut the runs into batches and compute the timeline."""
-    instance = problem.instance
+    """Cut the runs into batches and compute the timeline, with the users sorted already.
+
+    `Schedule.from_runs` does the same for runs that need checking.
+    """
+    instance, channels = problem.instance, problem.equal_bandwidth_channels
     history, users, user_upload_ns = run_timeline(
+        times_of(instance, channels),
+        Queue(problem.first_user, problem.users, problem.sorted_upload),
         plan.models,
         plan.counts,
-        problem.first_user,
-        problem.users,
-        problem.sorted_upload,
-        problem.batch_limit,
-        instance.load_ns,
-        instance.compute_ns_per_sample,
-        instance.compute_ns_per_batch,
         instance.resident,
-        problem.equal_bandwidth_channels,
+        channels,
     )
     return Schedule(
         history=history,
         users=users,
         user_upload_ns=user_upload_ns,
         n_users=instance.n_users,
-        equal_bandwidth_channels=problem.equal_bandwidth_channels,
+        equal_bandwidth_channels=channels,
         solver=solver,
         status="optimal" if len(users) == plan.upper_bound else "feasible",
         upper_bound=plan.upper_bound,
@@ -155,56 +159,9 @@ def to_schedule(problem: Problem, plan: Plan, solver: str, elapsed: float) -> Sc
     )
 
 
-@compiled
-def run_timeline(
-    run_models: Ints,
-    run_counts: Ints,
-    first_user: Ints,
-    users: Ints,
-    sorted_upload: Ints,
-    batch_limit: Ints,
-    load_ns: Ints,
-    per_sample: Ints,
-    per_batch: Ints,
-    resident: int,
-    channels: int,
-) -> tuple[Ints, Ints, Ints]:
-    """History, users and their upload times: all that `to_schedule` computes, in one call."""
-    models, batch_start, places = _batches(run_models, run_counts, first_user, batch_limit, channels > 0)
-    user_upload_ns = sorted_upload[places]
-    history = timeline(load_ns, per_sample, per_batch, resident, models, batch_start, user_upload_ns, channels)
-    return history, users[places], user_upload_ns
-
-
-@compiled
-def _batches(
-    run_models: Ints, run_counts: Ints, first_user: Ints, batch_limit: Ints, partial_first: bool
-) -> tuple[Ints, Ints, Ints]:
-    """Cut runs into batches: the model of each, where it begins, and the places of its users in the sorted order.
-
-    As in Theorem 2 all batches of a run are full but the last; but the first with ``partial_first``.
-    """
-    n_batches = 0
-    for model, count in zip(run_models, run_counts):  # noqa: B905 - numba has no strict
-        n_batches += -(-count // batch_limit[model])
-    models = np.empty(n_batches, dtype=np.int64)
-    batch_start = np.zeros(n_batches + 1, dtype=np.int64)
-    places = np.empty(run_counts.sum(), dtype=np.int64)
-    n, place = 0, 0
-    for model, count in zip(run_models, run_counts):  # noqa: B905
-        limit = batch_limit[model]
-        for k in range(count):
-            places[place + k] = first_user[model] + k
-        left = count
-        while left > 0:
-            partial = left % limit
-            size = partial if partial_first and partial > 0 else min(limit, left)
-            models[n] = model
-            place += size
-            left -= size
-            n += 1
-            batch_start[n] = place
-    return models, batch_start, places
+def needs_clusters(solver: str, instance: Instance) -> str | None:
+    """Why a planner for bottom-layer sharing does not cover an instance; None where it does."""
+    return require_clusters_message(solver) if instance.table.clusters is None else None
 
 
 def require_clusters_message(solver: str) -> str:

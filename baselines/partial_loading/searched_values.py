@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.partial_loading.action_values import ILLEGAL
-from baselines.partial_loading.episodes import Episodes
 from baselines.partial_loading.local_search import local_search
 from baselines.partial_loading.runs import Plan, Problem, prepare
+from pl_env.partial_loading.episodes import Episodes
 
 UNKNOWN_BELOW = 1.0
 """Users below the best known action that an action counts which was not looked at."""
@@ -31,7 +31,8 @@ def searched_values(
     Returns:
         float32 (N, I · b_cap), `ILLEGAL` where an action is not legal.
     """
-    values = np.full(episodes.mask.shape, ILLEGAL, dtype=np.float32)
+    mask = episodes.mask
+    values = np.full(mask.shape, ILLEGAL, dtype=np.float32)
     running = np.flatnonzero(episodes.running)
     batch_cap = episodes.observations["batch_time"].shape[2]
     found = [_search(episodes, n, seed, iterations) for n in running.tolist()]
@@ -39,7 +40,7 @@ def searched_values(
     for n, (problem, plan) in zip(running.tolist(), found, strict=True):
         value, left_ns = _worth(problem, plan)
         per_user[n] = (problem.instance.deadline_ns - left_ns) / max(1, value)
-        values[n] = np.where(episodes.mask[n], 0.0, ILLEGAL)
+        values[n] = np.where(mask[n], 0.0, ILLEGAL)
         if value > 0:
             size = min(int(plan.counts[0]), int(problem.batch_limit[plan.models[0]]), batch_cap)
             values[n, plan.models[0] * batch_cap + size - 1] = value + _part(left_ns, per_user[n])
@@ -54,7 +55,7 @@ def searched_values(
         values[n, action] = action % batch_cap + 1 + value + _part(left_ns, per_user[n])
     known = values > 0
     best = values.max(axis=1, keepdims=True)
-    return np.where(episodes.mask & ~known, np.maximum(0, best - UNKNOWN_BELOW), values)
+    return np.where(mask & ~known, np.maximum(0, best - UNKNOWN_BELOW), values)
 
 
 def _search(episodes: Episodes, n: int, seed: int, iterations: int | None) -> tuple[Problem, Plan]:

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 import baselines
 import pl_env
-from baselines.partial_loading.runs import Plan, prepare, to_schedule
 from pl_env.errors import PlEnvError, UnknownName
 from pl_env.partial_loading.benchmark import BENCHMARK_STREAM, FOLDER, BenchmarkSet
 from pl_env.partial_loading.scenario import Scenario
@@ -48,7 +47,8 @@ class Recipe:
 
     def solve(self, instance: pl_env.Instance, solver: str) -> pl_env.Schedule:
         """Solve an instance with a solver and, if it is ``exact``, its options."""
-        return baselines.solve(instance, solver, **(self.options if solver == "exact" else {}))
+        schedule: pl_env.Schedule = baselines.solve(instance, solver, **(self.options if solver == "exact" else {}))
+        return schedule
 
 
 def _scenario(preset: str, **overrides: Any) -> Scenario:
@@ -150,7 +150,7 @@ def problems(benchmark: BenchmarkSet, *, solve_again: bool = True, progress: boo
         models, counts = benchmark.runs(n)
         bound = int(benchmark.upper_bound[n])
         try:
-            schedule = to_schedule(prepare(instance), Plan(models, counts, bound), "stored", 0.0)
+            schedule = pl_env.Schedule.from_runs(instance, models, counts, solver="stored", upper_bound=bound)
             pl_env.check(schedule, instance)
         except PlEnvError as error:
             yield f"{where}: the stored schedule is not feasible: {error}"

@@ -147,7 +147,7 @@ def _run_times(figure: Figure, findings: Findings) -> dict[str, Any]:
         ]
     first = figure.panels[0].name
     small = findings.results[first][0]
-    dp, greedy = (small.served_ratio[small.row(curve.label)].mean() for curve in (PAPER_DP, PAPER_GREEDY))
+    dp, greedy = (small.objective[small.row(curve.label)].mean() for curve in (PAPER_DP, PAPER_GREEDY))
     return {
         "rows": rows,
         "plain_instances": findings.uncompiled[first][0].point.realisations,
@@ -165,7 +165,7 @@ def _slots(panel: Panel, results: Sequence[Result]) -> dict[str, Any]:
 
     def lost(result: Result, slotted: str, continuous: str) -> tuple[float, float]:
         return mean_and_half_width(
-            100 * result.served_ratio[result.row(continuous)] - 100 * result.served_ratio[result.row(slotted)]
+            100 * result.objective[result.row(continuous)] - 100 * result.objective[result.row(slotted)]
         )
 
     rows = []
@@ -175,10 +175,10 @@ def _slots(panel: Panel, results: Sequence[Result]) -> dict[str, Any]:
         rows.append(
             {
                 "slot": panel.label(value),
-                "dp": (100 * result.served_ratio[result.row(PAPER_DP.label)]).mean(),
+                "dp": (100 * result.objective[result.row(PAPER_DP.label)]).mean(),
                 "dp_lost": dp_lost,
                 "dp_half_width": dp_half_width,
-                "greedy": (100 * result.served_ratio[result.row(PAPER_GREEDY.label)]).mean(),
+                "greedy": (100 * result.objective[result.row(PAPER_GREEDY.label)]).mean(),
                 "greedy_lost": greedy_lost,
                 "greedy_half_width": greedy_half_width,
             }
@@ -226,7 +226,7 @@ def _figure_rows(figure: Figure, findings: Findings) -> list[dict[str, object]]:
 def _point_row(panel: Panel, value: float, result: Result, row: int, timed: bool) -> dict[str, object]:
     """One number with all that it comes from. Run times only where points ran one at a time."""
     curve = panel.curves[row]
-    mean, half_width = mean_and_half_width(result.served_ratio[row])
+    mean, half_width = mean_and_half_width(result.objective[row])
     return {
         "panel": panel.name,
         "curve": curve.label,

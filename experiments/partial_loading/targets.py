@@ -110,7 +110,7 @@ def measure(target: Target, results: Results) -> tuple[float, float]:
 
 
 def _over_the_sweep(results: Sequence[Result], label: str) -> NDArray[np.float64]:
-    rows = [result.served_ratio[result.row(label)] for result in results]
+    rows = [result.objective[result.row(label)] for result in results]
     return np.asarray(np.mean(rows, axis=0))
 
 

@@ -13,12 +13,11 @@ import tyro
 from baselines.slide.exact import exact
 from pl_env.command_line import exit_code
 from pl_env.errors import PlEnvError
-from pl_env.slide.benchmark import FOLDER, BenchmarkSet
+from pl_env.slide.benchmark import BENCHMARK_STREAM, FOLDER, BenchmarkSet
 from pl_env.slide.instance import Instance
 from pl_env.slide.scenario import Scenario
 from pl_env.slide.validation import check
 
-BENCHMARK_STREAM = 13
 SEED = 0
 N_INSTANCES = 100
 RECIPES = {"slide-100": Scenario.preset("default")}

@@ -1,88 +1,99 @@
-"""What the kernels of `PartialLoadingEnv` and `PartialLoadingVectorEnv` read and write: all arrays of N environments.
+"""The state of N episodes: all arrays that the kernels read and write, each with its type and its axes.
 
-Row n of an array belongs to environment n, and a single environment is N = 1. Tables have a row for each environment
-where libraries differ, else one row for all. Scratch has one row for all, unless somebody wants to see it afterwards.
+A single environment is N = 1. Times are nanoseconds unless their name says otherwise.
+
+| axis    | length                                                                                                   |
+|---------|----------------------------------------------------------------------------------------------------------|
+| N       | episodes                                                                                                 |
+| L       | libraries, to which the episodes' ``library`` points; 1 where all play with one                          |
+| I       | models                                                                                                   |
+| J       | parameter blocks, of the library that has most                                                           |
+| b_cap   | largest batch of the action space                                                                        |
+| A       | actions, I · b_cap                                                                                       |
+| K       | users of the episode that has most                                                                       |
+| N or 1  | N; or one row, scratch, where nobody asks for an episode's users after it has begun                      |
+| N or 0  | N; or none, where uniform numbers are given                                                              |
+| draws   | rows of the uniform numbers: 1 with generators, else N                                                   |
+| uniform | length of such a row: 3 · K with generators, which place users too, else K                               |
+| kept    | K where the whole schedule is kept, else 0; of the history then only the last batch, "kept or 1"         |
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.low_level import Layout, addresses_of, array_reader
+from pl_env.low_level import array_reader
 
 Ints = NDArray[np.int64]
 SmallInts = NDArray[np.int32]
 Floats = NDArray[np.float64]
 SingleFloats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Cells = NDArray[Any]
+"""int32 where no deadline is above `LONGEST_SMALL_NS`, as half as much is read and written, else int64."""
+
+LONGEST_SMALL_NS = 2**30 - 2
+"""The sum of two times that are just past such a deadline is still an int32."""
 
 
-class Environments(NamedTuple):
-    """The arrays; times are nanoseconds unless their name says otherwise."""
+class EpisodeArrays(NamedTuple):
+    """The arrays of N episodes."""
 
-    settings: Ints  # (2,) deadline, and whether channels are drawn anew before every batch
-    radio: Floats  # (4,) of `Scenario.radio`
-    request_cumulative: Floats  # (I,) cumulative request probabilities
+    # What episodes are drawn from.
+    radio: Annotated[Floats, "3"]  # radius in metres, P / N0, alpha
+    request_cumulative: Annotated[Floats, "I"]  # cumulative request probabilities
+    generators: Annotated[Ints, "N or 0", "2"]  # of `generator_addresses`
+    uniforms: Annotated[Floats, "draws", "uniform"]  # scratch with generators, else given, by user
 
-    load_ns: Ints  # (N or 1, I + 1, I) row = resident model, last row = empty GPU
-    per_sample: Ints  # (N or 1, I)
-    per_batch: Ints  # (N or 1, I)
-    max_batch: Ints  # (N or 1, I)
-    load_cells: NDArray[Any]  # (N or 1, I + 1, I · b_cap) the three of `observation_tables`
-    load_fraction: SingleFloats  # (N or 1, I + 1, I)
-    blocks: SingleFloats  # (N or 1, I + 1, J)
+    # Libraries.
+    load_ns: Annotated[Ints, "L", "I + 1", "I"]  # row = resident model, last row = empty GPU
+    per_sample: Annotated[Ints, "L", "I"]
+    per_batch: Annotated[Ints, "L", "I"]
+    max_batch: Annotated[Ints, "L", "I"]
+    load_cells: Annotated[Cells, "L", "I + 1", "A"]  # ``load_ns`` by action; int32 is cut off past any deadline
+    blocks: Annotated[SingleFloats, "L", "I + 1", "J"]  # 1 for each block of the resident model
 
-    generators: Ints  # (N, 2) of `generator_addresses`, or (0, 2) where uniform numbers are given
-    uniforms: Floats  # (1, 3 · K) scratch, or given
-    requested_model: Ints  # (N, K), or (1, K) scratch, as are the next and ``users``, where nobody needs them later
-    mean_snr: Floats  # (N or 1, K)
-    upload_ns: Ints  # (1, K) by user; scratch, or given
+    # What stays as it is in an episode.
+    library: Annotated[Ints, "N"]  # its row in the libraries
+    deadline_ns: Annotated[Ints, "N"]
+    slot_ns: Annotated[Ints, "N"]
+    redraws: Annotated[Bools, "N"]  # whether channels are drawn anew before every batch
+    unit_upload_ns: Annotated[Floats, "N"]  # D / B
+    n_users: Annotated[Ints, "N"]
+    requested_model: Annotated[Ints, "N or 1", "K"]  # by user
+    mean_snr: Annotated[Floats, "N or 1", "K"]  # by user
+    first_user: Annotated[SmallInts, "N", "I + 1"]  # where each model's users begin in the next three
 
-    n_users: Ints  # (N,)
-    first_user: SmallInts  # (N, I + 1)
-    next_user: SmallInts  # (N, I)
-    users: SmallInts  # (N or 1, K)
-    sorted_upload: Ints  # (N, K)
+    # Where it stands. Users stand by model, then by upload time.
+    users: Annotated[SmallInts, "N or 1", "K"]
+    sorted_upload: Annotated[Ints, "N", "K"]
+    next_user: Annotated[SmallInts, "N", "I"]  # each model's cheapest pending user
+    upload_ns: Annotated[Ints, "1", "K"]  # scratch: by user, of the episode that was begun or drawn anew last
+    state: Annotated[Ints, "N", "entries"]  # see `dynamics`
+    any_legal: Annotated[Bools, "N"]
+    unloaded_ns: Annotated[Cells, "N", "A"]  # upload and compute of each action; past the deadline if there is none
 
-    state: Ints  # (N, STATE_ENTRIES)
-    any_legal: Bools  # (N,)
-    history: Ints  # (N, K, HISTORY_COLUMNS), or (N, 1, HISTORY_COLUMNS) to keep the last batch only
-    served_users: Ints  # (N, K), or (N, 0) to keep none
-    served_upload: Ints  # likewise
+    # What has happened.
+    history: Annotated[Ints, "N", "kept or 1", "columns"]  # see `dynamics`
+    served_users: Annotated[Ints, "N", "kept"]
+    served_upload: Annotated[Ints, "N", "kept"]
+    numbers: Annotated[Floats, "numbers", "N"]  # of the last step, as are the next two; see `stepping`
+    counts: Annotated[Ints, "counts", "N"]
+    flags: Annotated[Bools, "flags", "N"]
 
-    numbers: Floats  # (REPORTED_NUMBERS, N)
-    counts: Ints  # (REPORTED_COUNTS, N)
-    flags: Bools  # (REPORTED_FLAGS, N)
-
-    unloaded_ns: NDArray[Any]  # (N, I · b_cap) upload and compute of a batch; past the deadline if there is none
-    budget: SingleFloats  # (N, 1) the observation, from here on
-    resident: SingleFloats  # (N, J or more)
-    load_time: SingleFloats  # (N, I)
-    pending: SingleFloats  # (N, I)
-    upload_time: SingleFloats  # (N, I, b_cap)
-    batch_time: SingleFloats  # (N, I, b_cap)
-    mask: NDArray[np.int8]  # (N, I · b_cap)
+    # The observation.
+    budget: Annotated[SingleFloats, "N", "1"]
+    resident: Annotated[SingleFloats, "N", "J"]
+    load_time: Annotated[SingleFloats, "N", "I"]
+    pending: Annotated[SingleFloats, "N", "I"]
+    upload_time: Annotated[SingleFloats, "N", "I", "b_cap"]
+    batch_time: Annotated[SingleFloats, "N", "I", "b_cap"]
+    mask: Annotated[NDArray[np.int8], "N", "A"]  # all ones where no action is legal
 
 
 OBSERVATION = ("budget", "resident", "load_time", "pending", "upload_time", "batch_time")
 
-_LAYOUT: Layout = (
-    *((np.int64, 1), (np.float64, 1), (np.float64, 1)),
-    *((np.int64, 3), (np.int64, 2), (np.int64, 2), (np.int64, 2), (None, 3), (np.float32, 3), (np.float32, 3)),
-    *((np.int64, 2), (np.float64, 2), (np.int64, 2), (np.float64, 2), (np.int64, 2)),
-    *((np.int64, 1), (np.int32, 2), (np.int32, 2), (np.int32, 2), (np.int64, 2)),
-    *((np.int64, 2), (np.bool_, 1), (np.int64, 3), (np.int64, 2), (np.int64, 2)),
-    *((np.float64, 2), (np.int64, 2), (np.bool_, 2)),
-    *((None, 2), *((np.float32, 2),) * 4, (np.float32, 3), (np.float32, 3), (np.int8, 2)),
-)
-
-environments_at = array_reader(Environments, _LAYOUT)
-
-
-def environment_addresses(environments: Environments) -> Ints:
-    """The table that `environments_at` reads; it holds as long as the arrays do."""
-    assert environments.load_cells.dtype == environments.unloaded_ns.dtype
-    return addresses_of(environments, _LAYOUT)
+episodes_at = array_reader(EpisodeArrays)

@@ -87,6 +87,12 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return served
 
     @property
+    def objective(self) -> NDArray[np.float64]:
+        """Served users / K of the best schedule known, float64 (N,)."""
+        ratios: NDArray[np.float64] = self.served / np.array([instance.n_users for instance in self.instances])
+        return ratios
+
+    @property
     def is_optimal(self) -> NDArray[np.bool_]:
         """Whether the best schedule known is proven optimal, bool (N,)."""
         return np.equal(self.served, self.upper_bound)

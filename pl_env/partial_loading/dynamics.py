@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pl_env.compiling import compiled, inlined
 from pl_env.low_level import next_double
-from pl_env.partial_loading.arrays import Environments
+from pl_env.partial_loading.arrays import EpisodeArrays
 from pl_env.times import LONGEST_UPLOAD_NS
 from pl_env.wireless import (
     draw_distance_m,
@@ -38,9 +38,6 @@ HISTORY_COLUMNS = 6
 # Entries of an episode's state.
 ELAPSED, RESIDENT, N_BATCHES, N_SERVED = range(4)
 STATE_ENTRIES = 4
-
-# Entries of the settings.
-DEADLINE, REDRAWS = range(2)
 
 # Largest groups of users for which each way of sorting is the quickest.
 _BUBBLE_SORT_LIMIT = 12
@@ -278,57 +275,32 @@ def timeline(
     return history
 
 
-# ---------------------------------------------------------------- environments
+# ---------------------------------------------------------------- episodes
 
-# These work on one environment, row n of the arrays of many; t is its row in the tables. ``stepping.py`` compiles them
-# into the kernels of many environments.
-
-
-def observation_tables(
-    load_ns: Ints, has_block: NDArray[np.bool_], deadline_ns: int, batch_cap: int, n_blocks: int
-) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-    """What `observe` looks up by the resident model (row; the last row is the empty GPU).
-
-    Args:
-        load_ns: int64 (I + 1, I), loading times.
-        has_block: bool (I, J).
-        deadline_ns: Deadline of the episode.
-        batch_cap: Largest batch b_cap of the action space.
-        n_blocks: Length of the observation ``resident``, J or more.
-
-    Returns:
-        Loading nanoseconds for each cell (I + 1, I · b_cap), cut off just past the deadline and int32 where that
-        fits; loading times as fractions of the deadline, float32 (I + 1, I); resident blocks, float32
-        (I + 1, n_blocks).
-    """
-    kind = np.int32 if deadline_ns < 2**30 else np.int64  # twice the deadline must fit
-    load_cells = np.repeat(np.minimum(load_ns, deadline_ns + 1), batch_cap, axis=1).astype(kind)
-    load_fraction = np.minimum(1.0, load_ns * (1.0 / max(1, deadline_ns))).astype(np.float32)
-    blocks = np.zeros((len(load_ns), n_blocks), dtype=np.float32)
-    blocks[:-1, : has_block.shape[1]] = has_block
-    return load_cells, load_fraction, blocks
+# These work on one episode, row n of the arrays of many; t is its row in the libraries. ``stepping.py`` compiles them
+# into the kernels of many episodes.
 
 
 @inlined
-def draw_uniforms(e: Environments, n: int, count: int) -> None:
-    """The next ``count`` uniform numbers of environment n's own generator."""
+def draw_uniforms(e: EpisodeArrays, n: int, count: int) -> None:
+    """The next ``count`` uniform numbers of episode n's own generator."""
     for j in range(count):
         e.uniforms[0, j] = next_double(e.generators[n, 0], e.generators[n, 1])
 
 
 @inlined
-def draw_episode(e: Environments, n: int) -> None:
+def draw_episode(e: EpisodeArrays, n: int) -> None:
     """Users, requests and channels of a new episode."""
     k, row, radio = e.n_users[n], min(n, len(e.users) - 1), e.radio
     draw_uniforms(e, n, 3 * k)
     draw_users(
-        e.uniforms[0, : 3 * k].reshape((3, k)), e.request_cumulative, radio[0], radio[1], radio[2], radio[3],
+        e.uniforms[0, : 3 * k].reshape((3, k)), e.request_cumulative, radio[0], radio[1], radio[2], e.unit_upload_ns[n],
         e.requested_model[row, :k], e.mean_snr[row, :k], e.upload_ns[0, :k],
     )  # fmt: skip
 
 
 @inlined
-def begin_episode(e: Environments, n: int, resident: int) -> None:
+def begin_episode(e: EpisodeArrays, n: int, resident: int) -> None:
     """Start an episode with the users drawn or given: sort them, empty the history, observe."""
     k, row = e.n_users[n], min(n, len(e.users) - 1)
     sort_users(
@@ -343,9 +315,9 @@ def begin_episode(e: Environments, n: int, resident: int) -> None:
 
 
 @inlined
-def serve_batch(e: Environments, n: int, model: int, size: int) -> None:
+def serve_batch(e: EpisodeArrays, n: int, model: int, size: int) -> None:
     """Serve the ``size`` cheapest pending users of ``model`` (Theorem 2)."""
-    t = min(n, len(e.load_ns) - 1)
+    t = e.library[n]
     start, served = e.next_user[n, model], e.state[n, N_SERVED]
     row = e.history[n, min(e.state[n, N_BATCHES], e.history.shape[1] - 1)]
     load = e.load_ns[t, e.state[n, RESIDENT], model]
@@ -363,19 +335,19 @@ def serve_batch(e: Environments, n: int, model: int, size: int) -> None:
 
 
 @inlined
-def redraw_channels(e: Environments, n: int) -> None:
+def redraw_channels(e: EpisodeArrays, n: int) -> None:
     """New channels for all pending users."""
-    k = e.n_users[n]
+    k, row = e.n_users[n], min(n, len(e.uniforms) - 1)
     if len(e.generators) > 0:
         draw_uniforms(e, n, k)
     redraw_pending(
-        e.uniforms[0, :k], e.mean_snr[n, :k], e.radio[3], e.upload_ns[0, :k],
+        e.uniforms[row, :k], e.mean_snr[n, :k], e.unit_upload_ns[n], e.upload_ns[0, :k],
         e.first_user[n], e.next_user[n], e.users[n, :k], e.sorted_upload[n, :k],
     )  # fmt: skip
 
 
 @inlined
-def observe(e: Environments, n: int, everything: bool) -> bool:
+def observe(e: EpisodeArrays, n: int, everything: bool) -> bool:
     """Write the observation and the action mask of the present state; return whether any action is legal.
 
     Times are fractions of the deadline, clipped at 1; cells of batches that cannot exist (too few users pending, or
@@ -386,8 +358,7 @@ def observe(e: Environments, n: int, everything: bool) -> bool:
     the resident model and on the time left is one pass over all cells without a branch, which the compiler turns into
     vector instructions.
     """
-    t = min(n, len(e.load_ns) - 1)
-    deadline_ns, resident = e.settings[DEADLINE], e.state[n, RESIDENT]
+    t, deadline_ns, resident = e.library[n], e.deadline_ns[n], e.state[n, RESIDENT]
     left = deadline_ns - e.state[n, ELAPSED]
     scale = 1.0 / max(1, deadline_ns)
     if everything:
@@ -398,7 +369,8 @@ def observe(e: Environments, n: int, everything: bool) -> bool:
     for j in range(e.resident.shape[1]):
         e.resident[n, j] = e.blocks[t, resident, j]
     for i in range(e.load_time.shape[1]):
-        e.load_time[n, i] = e.load_fraction[t, resident, i]
+        load = e.load_ns[t, resident, i] * scale
+        e.load_time[n, i] = load if load < 1.0 else 1.0
     kind = e.unloaded_ns.dtype.type
     limit, single_scale, one = kind(left), np.float32(scale), np.float32(1.0)
     fractions = e.batch_time[n].reshape(-1)
@@ -416,7 +388,7 @@ def observe(e: Environments, n: int, everything: bool) -> bool:
 
 
 @inlined
-def _describe_pending(e: Environments, n: int, t: int, deadline_ns: int, scale: float) -> None:
+def _describe_pending(e: EpisodeArrays, n: int, t: int, deadline_ns: int, scale: float) -> None:
     """What pending users need, for all models.
 
     It goes from user to user, not from model to model: the processor cannot guess how many users a model has.
@@ -439,7 +411,7 @@ def _describe_pending(e: Environments, n: int, t: int, deadline_ns: int, scale: 
 
 
 @inlined
-def _describe_pending_of(e: Environments, n: int, t: int, model: int, deadline_ns: int, scale: float) -> None:
+def _describe_pending_of(e: EpisodeArrays, n: int, t: int, model: int, deadline_ns: int, scale: float) -> None:
     """What pending users need, for one model."""
     batch_cap = e.upload_time.shape[2]
     start = e.next_user[n, model]
@@ -457,7 +429,7 @@ def _describe_pending_of(e: Environments, n: int, t: int, model: int, deadline_n
 
 @inlined
 def _describe_batch(
-    e: Environments, n: int, t: int, model: int, b: int, upload: int, deadline_ns: int, scale: float
+    e: EpisodeArrays, n: int, t: int, model: int, b: int, upload: int, deadline_ns: int, scale: float
 ) -> None:
     """What the next b + 1 users of a model need, from the sum of their uploads."""
     time = upload + batch_compute_ns(e.per_sample[t], e.per_batch[t], model, b + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, SupportsFloat
+from typing import Any, NamedTuple, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -11,76 +11,39 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from pl_env.errors import InvalidAction
-from pl_env.partial_loading import dynamics, stepping
-from pl_env.partial_loading.arrays import OBSERVATION, Environments, environment_addresses
-from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
+from pl_env.partial_loading import stepping
+from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
-from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.partial_loading.stepping import SERVED
 from pl_env.ranges import require, require_one_of
-from pl_env.times import NS_PER_SECOND, nanoseconds
+from pl_env.times import NS_PER_SECOND
 
 Observation = dict[str, NDArray[np.float32]]
 
 INVALID_ACTION = ("terminate", "raise")
-_FIRST = np.zeros(1, dtype=np.int64)
+_ONLY = np.zeros(1, dtype=np.int64)
 _NOT_RESETTING = np.zeros(1, dtype=np.bool_)
 
 
-def observation_shapes(scenario: Scenario) -> dict[str, tuple[int, ...]]:
-    """Shape of each array of an observation, by its key, which is its name in `Environments` too."""
-    n_models, batch_cap = scenario.n_models, scenario.max_batch_size
-    return {
-        "budget": (1,),
-        "resident": (scenario.most_blocks,),
-        "load_time": (n_models,),
-        "pending": (n_models,),
-        "upload_time": (n_models, batch_cap),
-        "batch_time": (n_models, batch_cap),
-    }
+def observation_space(episodes: Episodes) -> spaces.Dict:
+    """The observation space of one of some episodes."""
+    return spaces.Dict({key: spaces.Box(0.0, 1.0, rows.shape[1:]) for key, rows in episodes.observations.items()})
 
 
-def observation_space(scenario: Scenario) -> spaces.Dict:
-    """The observation space of a scenario's environments."""
-    return spaces.Dict({key: spaces.Box(0.0, 1.0, shape) for key, shape in observation_shapes(scenario).items()})
+class _View(NamedTuple):
+    """What a step needs of the only episode: looked up once, not in every step."""
 
-
-def stacked_tables(table: ServingTable, deadline_ns: int, scenario: Scenario) -> dict[str, NDArray[Any]]:
-    """What the kernels look times up in, for one environment: arrays with a leading axis of length 1."""
-    load_cells, load_fraction, blocks = dynamics.observation_tables(
-        table.load_ns, table.has_block, deadline_ns, scenario.max_batch_size, scenario.most_blocks
-    )
-    arrays = {
-        "load_ns": table.load_ns,
-        "per_sample": table.compute_ns_per_sample,
-        "per_batch": table.compute_ns_per_batch,
-        "max_batch": table.max_batch,
-        "load_cells": load_cells,
-        "load_fraction": load_fraction,
-        "blocks": blocks,
-    }
-    return {name: array[None] for name, array in arrays.items()}
-
-
-def episode_arrays(scenario: Scenario, n_envs: int) -> dict[str, NDArray[Any]]:
-    """Arrays of N environments that do not depend on the number of users, nor on the library."""
-    n, n_models, n_actions = n_envs, scenario.n_models, scenario.n_models * scenario.max_batch_size
-    return {
-        "settings": np.array([nanoseconds(scenario.deadline), scenario.fading == "batch"]),
-        "radio": np.array(scenario.radio),
-        "request_cumulative": scenario.request_cumulative,
-        "first_user": np.zeros((n, n_models + 1), dtype=np.int32),
-        "next_user": np.zeros((n, n_models), dtype=np.int32),
-        "state": np.zeros((n, dynamics.STATE_ENTRIES), dtype=np.int64),
-        "any_legal": np.zeros(n, dtype=np.bool_),
-        "numbers": np.zeros((stepping.REPORTED_NUMBERS, n)),
-        "counts": np.zeros((stepping.REPORTED_COUNTS, n), dtype=np.int64),
-        "flags": np.zeros((stepping.REPORTED_FLAGS, n), dtype=np.bool_),
-        **{key: np.zeros((n, *shape), dtype=np.float32) for key, shape in observation_shapes(scenario).items()},
-        "mask": np.ones((n, n_actions), dtype=np.int8),
-    }
+    addresses: NDArray[np.int64]
+    unloaded_ns: NDArray[Any]
+    action: NDArray[np.int64]
+    observation: list[tuple[str, NDArray[np.float32]]]
+    mask: NDArray[np.int8]
+    numbers: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    flags: NDArray[np.bool_]
 
 
 class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
@@ -177,67 +140,38 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self.render_mode = render_mode
         self._viewer: Any = None
 
-        n_models, batch_cap = self.scenario.n_models, self.scenario.max_batch_size
-        self._batch_cap = batch_cap
-        self._action_count = n_models * batch_cap
+        self.episodes = Episodes.of_scenario(self.scenario, 1, keeps_schedule=True)
+        self._action_count = self.scenario.n_models * self.scenario.max_batch_size
         self.action_space = spaces.Discrete(self._action_count)
-        self.observation_space = observation_space(self.scenario)  # type: ignore[assignment]
-        # The kernels are those of many environments, so every array has a leading axis of length 1.
-        self._parts = episode_arrays(self.scenario, 1) | {"generators": np.zeros((0, 2), dtype=np.int64)}
-        self._action = np.zeros(1, dtype=np.int64)
-        self._deadline_ns = -1  # no episode yet
-        self._redraws = False
-        self._table: ServingTable
-        self._allocate_users(0)
+        self.observation_space = observation_space(self.episodes)  # type: ignore[assignment]
+        self._view: _View | None = None
+        self._has_begun = False
+        self._instance: Instance | None = None  # of a drawn episode: made when asked for
+        self._initial_upload_ns: NDArray[np.int64]
 
-    def _use_table(self, table: ServingTable, deadline_ns: int) -> None:
-        """Look times up in a table from now on."""
-        if deadline_ns == self._deadline_ns and table is self._table:
-            return
-        self._table, self._deadline_ns = table, deadline_ns
-        self._parts |= stacked_tables(table, deadline_ns, self.scenario)
-        self._parts["unloaded_ns"] = np.zeros((1, self._action_count), dtype=self._parts["load_cells"].dtype)
-        self._is_bound = False
-
-    def _allocate_users(self, n_users: int) -> None:
-        """Make the per-user arrays of an episode with K users."""
-        shape = (1, n_users)
-        self._parts |= {
-            "n_users": np.array([n_users]),
-            "uniforms": np.zeros((1, 3 * n_users)),
-            "requested_model": np.zeros(shape, dtype=np.int64),
-            "mean_snr": np.zeros(shape),
-            "upload_ns": np.zeros(shape, dtype=np.int64),
-            "users": np.zeros(shape, dtype=np.int32),
-            "sorted_upload": np.zeros(shape, dtype=np.int64),
-            "history": np.zeros((*shape, dynamics.HISTORY_COLUMNS), dtype=np.int64),
-            "served_users": np.zeros(shape, dtype=np.int64),
-            "served_upload": np.zeros(shape, dtype=np.int64),
-        }
-        self._is_bound = False
-
-    def _bind(self) -> None:
-        """Gather what a step needs: where the arrays lie, and their only rows."""
-        arrays = Environments(**self._parts)
-        self._addresses = environment_addresses(arrays)
-        self._rows = [(key, self._parts[key][0]) for key in OBSERVATION]
-        self._mask = arrays.mask[0]
-        self._uniforms = arrays.uniforms[0, : self.n_users]
-        self._unloaded_ns = arrays.unloaded_ns
-        self._numbers = arrays.numbers.reshape(-1)
-        self._counts = arrays.counts.reshape(-1)
-        self._flags = arrays.flags.reshape(-1)
-        self._is_bound = True
+    def _bind(self) -> _View:
+        """Look up what a step needs, which holds until the arrays move."""
+        self._require_begun("step()")
+        arrays = self.episodes.arrays
+        self._view = _View(
+            addresses=self.episodes.addresses,
+            unloaded_ns=arrays.unloaded_ns,
+            action=np.zeros(1, dtype=np.int64),
+            observation=[(key, rows[0]) for key, rows in self.episodes.observations.items()],
+            mask=arrays.mask[0],
+            numbers=arrays.numbers[:, 0],
+            counts=arrays.counts[:, 0],
+            flags=arrays.flags[:, 0],
+        )
+        return self._view
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what `_bind` makes of the arrays, which does not hold for copies of them."""
-        bound = {"_addresses", "_rows", "_mask", "_uniforms", "_unloaded_ns", "_numbers", "_counts", "_flags"}
-        return {key: value for key, value in self.__dict__.items() if key not in bound}
+        """Without the view, which is not one of a copy's arrays."""
+        return self.__dict__ | {"_view": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._deadline_ns >= 0:
-            self._bind()
+    def _require_begun(self, asked: str) -> None:
+        if not self._has_begun:
+            raise gymnasium.error.ResetNeeded(f"Cannot use env.{asked} before calling env.reset()")
 
     # ------------------------------------------------------------ Gymnasium's interface
 
@@ -260,40 +194,36 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         known = options is None or set(options) <= {"instance"}
         require(known, "options", options, 'None or {"instance": an Instance}')
         instance = None if options is None else options.get("instance")
+        if instance is not None:
+            self._require_fitting(instance)
+        self._follow_generator()
         if instance is None:
-            self._draw()
+            self.episodes.draw(_ONLY)
         else:
-            self._replay(instance)
-        if not self._is_bound:
-            self._bind()
-        stepping.reset_many(self._addresses, self._parts["unloaded_ns"], _FIRST, self._initial_resident)
+            self.episodes.place(0, instance)
+        self._instance, self._has_begun = instance, True
+        self._redraws = self.episodes.redraws
+        upload_ns = self.episodes.arrays.upload_ns[0]
+        self._initial_upload_ns = upload_ns.copy() if self._redraws else upload_ns
+        view = self._view
+        if view is None or view.addresses is not self.episodes.addresses:
+            view = self._bind()
         if self.render_mode == "human":
             self.render()
-        return {key: row.copy() for key, row in self._rows}, self._info()
+        return {key: row.copy() for key, row in view.observation}, {
+            "action_mask": view.mask.copy(),
+            "invalid_action": False,
+            "served": 0,
+            "elapsed_seconds": 0.0,
+        }
 
-    def _draw(self) -> None:
-        """Draw an episode: the same numbers, from the same state of the generator, as `Scenario.sample`."""
-        scenario, rng = self.scenario, self.np_random
-        table = scenario.draw_table(rng) if scenario.resample_library else scenario.table
-        self._use_table(table, nanoseconds(scenario.deadline))
-        n_users = scenario.draw_n_users(rng)
-        if n_users != self.n_users:
-            self._allocate_users(n_users)
-        parts = self._parts
-        dynamics.draw_users(
-            rng.random((3, n_users)),
-            scenario.request_cumulative,
-            *scenario.radio,
-            parts["requested_model"][0],
-            parts["mean_snr"][0],
-            parts["upload_ns"][0],
-        )
-        self._use_constants(-1, scenario.fading, scenario.unit_upload_ns)
-        self._instance: Instance | None = None  # made when asked for
-        self._initial_upload_ns = parts["upload_ns"][0].copy() if self._redraws else parts["upload_ns"][0]
+    def _follow_generator(self) -> None:
+        """Draw from the environment's generator, which a reset with a seed, or the user, may have replaced."""
+        if not self.episodes.generators or self.episodes.generators[0] is not self.np_random:
+            self.episodes.use_generators([self.np_random])
 
-    def _replay(self, instance: Instance) -> None:
-        """Take the episode from an instance."""
+    def _require_fitting(self, instance: Instance) -> None:
+        """Raise unless an instance fits the environment's spaces."""
         require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
         n_models, most_blocks = self.scenario.n_models, self.scenario.most_blocks
         require(
@@ -301,21 +231,6 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         )
         fits = instance.n_blocks <= most_blocks
         require(fits, "instance.n_blocks", instance.n_blocks, f"at most {most_blocks}, as in the scenario")
-        self._use_table(instance.table, int(instance.deadline_ns))
-        self._allocate_users(instance.n_users)
-        assert instance.mean_snr is not None
-        self._parts["requested_model"][0] = instance.requested_model
-        self._parts["mean_snr"][0] = instance.mean_snr
-        self._parts["upload_ns"][0] = instance.upload_ns
-        self._use_constants(int(instance.resident), instance.fading, float(instance.unit_upload_ns))
-        self._instance = instance
-
-    def _use_constants(self, resident: int, fading: str, unit_upload_ns: float) -> None:
-        """Set what is the instance's own, or the scenario's."""
-        self._initial_resident = resident
-        self._redraws = fading == "batch"
-        self._parts["settings"][:] = (self._deadline_ns, self._redraws)
-        self._parts["radio"][3] = unit_upload_ns
 
     def step(self, action: np.int64) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Run one batch.
@@ -333,48 +248,47 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             index = operator.index(action)
         except TypeError:
             raise InvalidAction(f"action is {action!r}; it must be an integer") from None
-        if self._deadline_ns < 0:
-            raise gymnasium.error.ResetNeeded("Cannot call env.step() before calling env.reset()")
-        if self.invalid_action == "raise" or self._redraws:
-            legal = 0 <= index < self._action_count and self.any_legal and bool(self._mask[index])
-            if not legal and self.invalid_action == "raise":
-                raise InvalidAction(self._why_illegal(index))
-            if legal and self._redraws:  # a refused action takes no draw, so that it changes nothing
-                self.np_random.random(out=self._uniforms)
-        self._action[0] = index if 0 <= index < self._action_count else -1
-        stepping.step_many(self._addresses, self._unloaded_ns, self._action, _NOT_RESETTING)
+        view = self._view
+        if view is None:
+            view = self._bind()
+        addresses, unloaded_ns, one_action, observation, mask, numbers, counts, flags = view
+        if not 0 <= index < self._action_count:
+            index = -1
+        if self.invalid_action == "raise" and not (self.any_legal and index >= 0 and mask[index]):
+            raise InvalidAction(self._why_illegal(operator.index(action)))
+        if self._redraws:
+            self._follow_generator()
+        one_action[0] = index
+        stepping.step_many(addresses, unloaded_ns, one_action, _NOT_RESETTING)
         if self.render_mode == "human":
             self.render()
-        reward, _, elapsed, upload, load, compute = self._numbers.tolist()
-        terminated, invalid, ran = self._flags.tolist()
+        reward, _, elapsed, upload, load, compute = numbers.tolist()
+        terminated, invalid, ran = flags.tolist()
         info = {
-            "action_mask": self._mask.copy(),
+            "action_mask": mask.copy(),
             "invalid_action": invalid,
-            "served": self._counts.item(SERVED),
+            "served": counts.item(SERVED),
             "elapsed_seconds": elapsed,
         }
         if ran:
             info["upload_seconds"] = upload
             info["load_seconds"] = load
             info["compute_seconds"] = compute
-        return {key: row.copy() for key, row in self._rows}, reward, terminated, False, info
-
-    def _info(self) -> dict[str, Any]:
-        """The info of a reset."""
-        return {"action_mask": self._mask.copy(), "invalid_action": False, "served": 0, "elapsed_seconds": 0.0}
+        return {key: row.copy() for key, row in observation}, reward, terminated, False, info
 
     def _why_illegal(self, action: int) -> str:
         if not 0 <= action < self._action_count:
             return f"action is {action}; it must be from 0 to {self._action_count - 1}"
-        model, size = action // self._batch_cap, action % self._batch_cap + 1
-        pending = int(self._parts["first_user"][0, model + 1] - self._parts["next_user"][0, model])
-        largest = int(self._table.max_batch[model])
+        arrays, batch_cap = self.episodes.arrays, self.scenario.max_batch_size
+        model, size = action // batch_cap, action % batch_cap + 1
+        pending = arrays.first_user[0, model + 1] - arrays.next_user[0, model]
+        largest = arrays.max_batch[0, model]
         batch = f"action is {action}, a batch of {size} for model {model}"
         if size > pending:
             return f"{batch}; only {pending} users of it are pending"
         if size > largest:
             return f"{batch}; at most {largest} fit into GPU memory"
-        left = (self._deadline_ns - int(self._parts["state"][0, ELAPSED])) / NS_PER_SECOND
+        left = int(arrays.deadline_ns[0] - arrays.state[0, ELAPSED]) / NS_PER_SECOND
         return f"{batch}; it would end after the deadline, {left:.6f} s from now"
 
     def render(self) -> Any:
@@ -385,10 +299,10 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         from pl_env.partial_loading import rendering  # matplotlib is heavy, and few environments are drawn
 
         if self.render_mode == "ansi":
-            return rendering.describe(self)
+            return rendering.describe(self.schedule, self.instance)
         if self._viewer is None:
-            self._viewer = rendering.Viewer(interactive=self.render_mode == "human")
-        return self._viewer.draw(self)
+            self._viewer = rendering.Viewer(self.metadata["render_fps"] if self.render_mode == "human" else None)
+        return self._viewer.draw(self.schedule, self.instance)
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -400,60 +314,65 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (I · b_cap,); all True in a terminal state."""
-        return np.asarray(self._parts["mask"][0], dtype=np.bool_)
+        return np.asarray(self.episodes.arrays.mask[0], dtype=np.bool_)
 
     @property
     def any_legal(self) -> bool:
         """Whether any action is legal now; False in a terminal state."""
-        return bool(self._parts["any_legal"][0])
+        return bool(self.episodes.arrays.any_legal[0])
 
     @property
     def instance(self) -> Instance:
         """The present episode's instance, as it was at the start."""
-        if self._deadline_ns < 0:
-            raise gymnasium.error.ResetNeeded("Cannot ask for env.instance before calling env.reset()")
+        self._require_begun("instance")
         if self._instance is None:
+            arrays, k = self.episodes.arrays, self.n_users
             self._instance = self.scenario.instance(
-                self._table, self._parts["requested_model"][0], self._parts["mean_snr"][0], self._initial_upload_ns
+                self.episodes.libraries[0],
+                arrays.requested_model[0, :k],
+                arrays.mean_snr[0, :k],
+                self._initial_upload_ns[:k],
             )
         return self._instance
 
     @property
     def schedule(self) -> Schedule:
         """The batches run so far."""
-        parts = self._parts
-        served = int(parts["state"][0, N_SERVED])
+        arrays, served = self.episodes.arrays, int(self.episodes.served[0])
         return Schedule(
-            history=parts["history"][0, : self.n_batches].copy(),
-            users=parts["served_users"][0, :served].copy(),
-            user_upload_ns=parts["served_upload"][0, :served].copy(),
+            history=arrays.history[0, : self.n_batches].copy(),
+            users=arrays.served_users[0, :served].copy(),
+            user_upload_ns=arrays.served_upload[0, :served].copy(),
             n_users=self.n_users,
             solver="environment",
         )
 
     @property
+    def plan(self) -> Schedule:
+        """The same as `schedule`, by the name that it has in every system."""
+        return self.schedule
+
+    @property
     def pending_users(self) -> NDArray[np.int64]:
         """Indices of the users not yet served, ascending, int64; user n of `remaining` is entry n."""
-        pending = np.ones(self.n_users, dtype=np.bool_)
-        pending[self._parts["served_users"][0, : self._parts["state"][0, N_SERVED]]] = False
-        return np.flatnonzero(pending)
+        return self.episodes.pending_users(0)
 
     def remaining(self) -> Instance:
         """What is left of the episode as an instance of its own: pending users, present channels, time left."""
-        state, upload_ns = self._parts["state"][0], self._parts["upload_ns"][0]
-        return self.instance.remaining(self.pending_users, upload_ns, int(state[RESIDENT]), int(state[ELAPSED]))
+        self._require_begun("remaining()")
+        return self.episodes.remaining(0)
 
     @property
     def n_users(self) -> int:
         """Users K of the present episode."""
-        return int(self._parts["n_users"][0])
+        return int(self.episodes.n_users[0])
 
     @property
     def n_batches(self) -> int:
         """Batches run so far."""
-        return int(self._parts["state"][0, N_BATCHES])
+        return int(self.episodes.arrays.state[0, N_BATCHES])
 
     @property
     def elapsed_seconds(self) -> float:
         """Seconds of the episode that have passed."""
-        return int(self._parts["state"][0, ELAPSED]) / NS_PER_SECOND
+        return int(self.episodes.arrays.state[0, ELAPSED]) / NS_PER_SECOND

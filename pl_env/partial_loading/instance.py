@@ -90,6 +90,11 @@ class Instance(Stored, ReadOnlyArrays):
             require(known, "mean_snr and unit_upload_ns", "unknown", "above 0 where fading is 'batch'")
 
     @property
+    def redraws(self) -> bool:
+        """Whether channels are drawn anew in mid-episode, so that no schedule made at the start holds to the end."""
+        return self.fading == "batch"
+
+    @property
     def n_users(self) -> int:
         """Number of users K."""
         return len(self.requested_model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +16,6 @@ from pl_env.files import write_atomically
 from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule
-
-if TYPE_CHECKING:
-    from pl_env.partial_loading.env import PartialLoadingEnv
 
 _PHASES = (("upload", UPLOAD, "#4477aa"), ("load", LOAD, "#ee6677"), ("compute", COMPUTE, "#228833"))
 _REUSED = "#ccbb44"
@@ -108,11 +104,10 @@ def _draw_bytes(axes: Axes, schedule: Schedule, instance: Instance) -> None:
     axes.legend(handles=handles, loc="upper left", fontsize=8, ncols=2)
 
 
-def describe(env: PartialLoadingEnv) -> str:
-    """The present state of an environment in a few lines of text."""
-    schedule, instance = env.schedule, env.instance
+def describe(schedule: Schedule, instance: Instance) -> str:
+    """An episode so far in a few lines of text."""
     lines = [
-        f"{env.elapsed_seconds * 1e3:.1f} of {instance.deadline_ns / _NS_PER_MS:.1f} ms, "
+        f"{schedule.finish_seconds * 1e3:.1f} of {instance.deadline_ns / _NS_PER_MS:.1f} ms, "
         f"{schedule.served} of {schedule.n_users} users served",
         "batch  model  users  upload ms  load ms  compute ms  finish ms",
     ]
@@ -144,9 +139,14 @@ def text_gantt(schedule: Schedule, instance: Instance, width: int = 64) -> str:
 class Viewer:
     """Draws an episode again and again, into an array or into a window."""
 
-    def __init__(self, interactive: bool) -> None:
-        self._interactive = interactive
-        if interactive:
+    def __init__(self, frames_per_second: float | None = None) -> None:
+        """Make a viewer.
+
+        Args:
+            frames_per_second: Of a window; None draws into arrays.
+        """
+        self._frames_per_second = frames_per_second
+        if frames_per_second is not None:
             import matplotlib.pyplot as plt
 
             self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
@@ -154,16 +154,15 @@ class Viewer:
             self._figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
             FigureCanvasAgg(self._figure)
 
-    def draw(self, env: PartialLoadingEnv) -> NDArray[np.uint8] | None:
-        """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
+    def draw(self, schedule: Schedule, instance: Instance) -> NDArray[np.uint8] | None:
+        """Draw an episode so far; the frame as uint8 (height, width, 3), or None in a window."""
         self._figure.clear()
-        schedule = env.schedule
         title = f"batch {len(schedule)}: {schedule.served} of {schedule.n_users} users served"
-        _draw_gantt(self._figure, schedule, env.instance, title)
-        if self._interactive:
+        _draw_gantt(self._figure, schedule, instance, title)
+        if self._frames_per_second is not None:
             import matplotlib.pyplot as plt
 
-            plt.pause(1.0 / env.metadata["render_fps"])
+            plt.pause(1.0 / self._frames_per_second)
             return None
         canvas = self._figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
@@ -172,7 +171,7 @@ class Viewer:
 
     def close(self) -> None:
         """Close the window."""
-        if self._interactive:
+        if self._frames_per_second is not None:
             import matplotlib.pyplot as plt
 
             plt.close(self._figure)

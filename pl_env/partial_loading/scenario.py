@@ -180,6 +180,16 @@ class Scenario(Configured):
         return self.upload_bits / self.bandwidth_hz * NS_PER_SECOND
 
     @property
+    def deadline_ns(self) -> int:
+        """The deadline in nanoseconds."""
+        return nanoseconds(self.deadline)
+
+    @property
+    def slot_ns(self) -> int:
+        """The length of a slot in nanoseconds."""
+        return nanoseconds(self.slot)
+
+    @property
     def radio(self) -> tuple[float, float, float, float]:
         """Radius, P / N0, alpha and D / B in nanoseconds: what `dynamics.draw_users` takes."""
         tx_to_noise = self.tx_power_w_per_hz / self.noise_w_per_hz
@@ -221,8 +231,8 @@ class Scenario(Configured):
             table=table,
             requested_model=requested_model,
             upload_ns=upload_ns,
-            deadline_ns=nanoseconds(self.deadline),
-            slot_ns=nanoseconds(self.slot),
+            deadline_ns=self.deadline_ns,
+            slot_ns=self.slot_ns,
             fading=self.fading,
             mean_snr=mean_snr,
             unit_upload_ns=self.unit_upload_ns,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from pl_env.errors import InvalidValue
 from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
-from pl_env.ranges import require
+from pl_env.partial_loading.instance import Instance
+from pl_env.partial_loading.runs import queue_of, run_timeline, times_of
+from pl_env.ranges import require, require_integer
 from pl_env.times import NS_PER_SECOND
 from pl_env.wireless import bandwidth_shares
 
@@ -52,7 +56,10 @@ class Schedule:
         status: "optimal" where no schedule serves more users, else "feasible".
         upper_bound: No schedule serves more users than this; K where nothing better is known.
         elapsed: Seconds the solver took.
+        SENSE: "max": the more users are served, the better.
     """
+
+    SENSE: ClassVar[str] = "max"
 
     history: NDArray[np.int64]
     users: NDArray[np.int64]
@@ -68,6 +75,67 @@ class Schedule:
         if self.upper_bound is None:
             object.__setattr__(self, "upper_bound", self.n_users)
 
+    @classmethod
+    def from_runs(
+        cls,
+        instance: Instance,
+        models: ArrayLike,
+        counts: ArrayLike,
+        *,
+        equal_bandwidth_channels: int = 0,
+        solver: str = "",
+        upper_bound: int | None = None,
+        elapsed: float = 0.0,
+    ) -> Schedule:
+        """The schedule that serves so many users of one model, then so many of another, and so on.
+
+        Each run takes the model's cheapest pending users (Theorem 2), in as few batches as fit, all full but the last,
+        or but the first for equal channels. A model may run more than once. Whether all ends before the deadline is for
+        `pl_env.check` to say.
+
+        Args:
+            instance: The instance.
+            models: Integers (R,), model of each run.
+            counts: Integers (R,), users that each run serves.
+            equal_bandwidth_channels: 0 for optimal bandwidth shares; r cuts the band into r equal channels.
+            solver: Name of what chose the runs.
+            upper_bound: No schedule serves more users than this; K where nothing better is known. Where it is attained
+                the status is "optimal".
+            elapsed: Seconds the solver took.
+
+        Raises:
+            InvalidValue: A model does not exist or fit into memory, or a run serves nobody or more users than are
+                pending.
+        """
+        require_integer("equal_bandwidth_channels", equal_bandwidth_channels, 0, 1024)
+        times = times_of(instance, equal_bandwidth_channels)
+        models, counts = _whole_numbers("models", models), _whole_numbers("counts", counts)
+        require(len(counts) == len(models), "len(counts)", len(counts), f"{len(models)}, as there are so many models")
+        pending = np.bincount(instance.requested_model, minlength=instance.n_models)
+        for run, (model, count) in enumerate(zip(models.tolist(), counts.tolist(), strict=True)):
+            require_integer(f"models[{run}]", model, 0, instance.n_models - 1)
+            require(times.batch_limit[model] > 0, f"models[{run}]", model, "a model that fits into memory")
+            pending_users = int(pending[model])
+            allowed = f"from 1 to {pending_users}, the pending users of model {model}"
+            require(1 <= count <= pending_users, f"counts[{run}]", count, allowed)
+            pending[model] -= count
+        queue = queue_of(instance.n_models, instance.requested_model, instance.upload_ns)
+        history, users, user_upload_ns = run_timeline(
+            times, queue, models, counts, instance.resident, equal_bandwidth_channels
+        )
+        bound = instance.n_users if upper_bound is None else upper_bound
+        return cls(
+            history=history,
+            users=users,
+            user_upload_ns=user_upload_ns,
+            n_users=instance.n_users,
+            equal_bandwidth_channels=equal_bandwidth_channels,
+            solver=solver,
+            status="optimal" if len(users) == bound else "feasible",
+            upper_bound=bound,
+            elapsed=elapsed,
+        )
+
     def __len__(self) -> int:
         return len(self.history)
 
@@ -80,6 +148,16 @@ class Schedule:
     def served_ratio(self) -> float:
         """Users served / K; 0 where there are no users."""
         return self.served / self.n_users if self.n_users else 0.0
+
+    @property
+    def objective(self) -> float:
+        """The served user ratio."""
+        return self.served_ratio
+
+    @property
+    def bound(self) -> float:
+        """No schedule serves a larger ratio of the users than this."""
+        return self.upper_bound / self.n_users if self.n_users else 0.0
 
     @property
     def finish_seconds(self) -> float:
@@ -118,12 +196,13 @@ class Schedule:
             finish_seconds=int(row[FINISH]) / NS_PER_SECOND,
         )
 
-    def actions(self, batch_cap: int) -> list[int]:
-        """The environment's actions that replay the schedule, for a batch cap b_cap of the scenario.
+    def actions(self, env: Any) -> list[int]:
+        """The actions that replay the schedule in an environment, wrapped or not, that plays its instance.
 
         Raises:
-            InvalidValue: A batch is larger than the cap.
+            InvalidValue: A batch is larger than the batch cap b_cap of the environment's scenario.
         """
+        batch_cap = env.unwrapped.scenario.max_batch_size
         largest = int(self.history[:, SIZE].max(initial=0))
         require(largest <= batch_cap, "the schedule's largest batch", largest, f"at most the batch cap, {batch_cap}")
         return [int(model) * batch_cap + int(size) - 1 for model, size in self.history[:, [MODEL, SIZE]]]
@@ -133,3 +212,10 @@ class Schedule:
             f"{self.solver or 'schedule'}: {self.served} of {self.n_users} users served in {len(self)} batches, "
             f"done after {self.finish_seconds * 1e3:.1f} ms ({self.status})"
         )
+
+
+def _whole_numbers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise InvalidValue(f"{name} is {values!r}; it must be a sequence of integers")
+    return array.astype(np.int64)

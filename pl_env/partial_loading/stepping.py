@@ -1,4 +1,4 @@
-"""One step, or one reset, of many environments in one compiled call. What happens in it is in ``dynamics.py``."""
+"""One step, or one beginning, of many episodes in one compiled call. What happens in it is in ``dynamics.py``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from pl_env.compiling import compiled, inlined
 from pl_env.low_level import prefetch
-from pl_env.partial_loading.arrays import Environments, environments_at
+from pl_env.partial_loading.arrays import EpisodeArrays, episodes_at
 from pl_env.partial_loading.dynamics import (
     COMPUTE,
     ELAPSED,
     LOAD,
     N_BATCHES,
     N_SERVED,
-    REDRAWS,
     UPLOAD,
     begin_episode,
     draw_episode,
@@ -35,21 +34,22 @@ SERVED, LENGTH = range(2)
 TERMINATED, INVALID, RAN = range(3)
 REPORTED_NUMBERS, REPORTED_COUNTS, REPORTED_FLAGS = 6, 2, 3
 
-# Environments between the one that steps and the one whose rows are fetched into the cache.
+# Episodes between the one that steps and the one whose rows are fetched into the cache.
 _AHEAD = 6
 
 
 @compiled
-def reset_many(
-    addresses: Ints,  # of `environment_addresses`
+def begin_many(
+    addresses: Ints,  # of `addresses_of`
     unloaded_ns: NDArray[Any],  # the array, for its type
-    which: Ints,  # (M,) environments to reset
+    which: Ints,  # (M,) episodes to begin
+    drawn: bool,  # users are drawn from the episodes' generators; else those given are taken
     resident: int,
 ) -> None:
-    """Start episodes; their users are drawn, or were given where there are no generators."""
-    e = environments_at(addresses, unloaded_ns)
+    """Begin episodes."""
+    e = episodes_at(addresses, unloaded_ns)
     for n in which:
-        if len(e.generators) > 0:
+        if drawn:
             draw_episode(e, n)
         begin_episode(e, n, resident)
         _report(e, n, 0, False, False)
@@ -57,17 +57,17 @@ def reset_many(
 
 @compiled
 def step_many(
-    addresses: Ints,  # of `environment_addresses`
+    addresses: Ints,  # of `addresses_of`
     unloaded_ns: NDArray[Any],  # the array, for its type
     actions: Ints,  # (N,)
-    resetting: NDArray[np.bool_],  # (N,) environments to reset instead, as in Gymnasium's NEXT_STEP
+    resetting: NDArray[np.bool_],  # (N,) episodes to draw and begin instead, as in Gymnasium's NEXT_STEP
 ) -> None:
-    """One step of every environment: serve a batch, draw channels, observe, report.
+    """One step of every episode: serve a batch, draw channels, observe, report.
 
     The mask says what is legal: at most the pending users and b_i (10c), finished within the deadline (13c). A refused
     action draws nothing and ends the episode; its mask is all ones, as in every terminal state.
     """
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     batch_cap = e.upload_time.shape[2]
     for n in range(len(actions)):
         if n + _AHEAD < len(actions):
@@ -81,9 +81,9 @@ def step_many(
         accepted = e.any_legal[n] and 0 <= action < e.mask.shape[1] and e.mask[n, action] == 1
         if accepted:
             serve_batch(e, n, action // batch_cap, action % batch_cap + 1)
-            if e.settings[REDRAWS]:
+            if e.redraws[n]:
                 redraw_channels(e, n)
-            e.any_legal[n] = observe(e, n, e.settings[REDRAWS])
+            e.any_legal[n] = observe(e, n, e.redraws[n])
         else:
             e.mask[n] = 1
             e.any_legal[n] = False
@@ -91,7 +91,7 @@ def step_many(
 
 
 @inlined
-def _report(e: Environments, n: int, size: int, stepped: bool, accepted: bool) -> None:
+def _report(e: EpisodeArrays, n: int, size: int, stepped: bool, accepted: bool) -> None:
     """What Gymnasium wants to know of a step, or of a reset, besides the observation."""
     terminated = stepped and not e.any_legal[n]
     row = e.history[n, min(max(0, e.state[n, N_BATCHES] - 1), e.history.shape[1] - 1)]
@@ -110,8 +110,8 @@ def _report(e: Environments, n: int, size: int, stepped: bool, accepted: bool) -
 
 
 @inlined
-def _prefetch_step(e: Environments, n: int, action: int) -> None:
-    """Fetch into the cache what the step of environment n will read first; a thousand of them do not fit at once."""
+def _prefetch_step(e: EpisodeArrays, n: int, action: int) -> None:
+    """Fetch into the cache what the step of episode n will read first; a thousand of them do not fit at once."""
     if not 0 <= action < e.mask.shape[1]:
         return
     cell = n * e.mask.shape[1] + action

@@ -13,20 +13,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from pl_env.low_level import generator_addresses
-from pl_env.partial_loading import dynamics, stepping
-from pl_env.partial_loading.arrays import OBSERVATION, Environments, environment_addresses
-from pl_env.partial_loading.env import (
-    PartialLoadingEnv,
-    episode_arrays,
-    observation_space,
-    stacked_tables,
-)
+from pl_env.partial_loading.env import PartialLoadingEnv, observation_space
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.stepping import INVALID, LENGTH, RAN, RETURN, REWARD, SERVED, TERMINATED
 from pl_env.ranges import require, require_integer, require_one_of
-from pl_env.times import nanoseconds
 
 Observations = dict[str, NDArray[np.float32]]
 
@@ -79,60 +71,11 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = PartialLoadingEnv.metadata | {"autoreset_mode": self.autoreset_mode, "render_modes": []}
-        self.single_observation_space = observation_space(scenario)
+        self.episodes = Episodes.of_scenario(scenario, num_envs)
+        self.single_observation_space = observation_space(self.episodes)
         self.single_action_space = spaces.Discrete(scenario.n_models * scenario.max_batch_size)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._allocate()
-
-    def _allocate(self) -> None:
-        """Make all arrays. What is not needed from one step to the next has one row for all environments."""
-        scenario, n, k = self.scenario, self.num_envs, self.scenario.most_users
-        redraws = scenario.fading == "batch"
-        self._generators: list[np.random.Generator] = []
-        self._draws_sizes = scenario.resample_library or isinstance(scenario.n_users, tuple)
-        self._done = np.zeros(n, dtype=np.bool_)
-        self._none = np.zeros(n, dtype=np.bool_)
-        tables = self._tables()
-        self._arrays = Environments(
-            **episode_arrays(scenario, n),
-            **tables,
-            generators=np.zeros((n, 2), dtype=np.int64),
-            uniforms=np.zeros((1, 3 * k)),
-            requested_model=np.zeros((n if redraws else 1, k), dtype=np.int64),
-            mean_snr=np.zeros((n if redraws else 1, k)),
-            upload_ns=np.zeros((1, k), dtype=np.int64),
-            n_users=np.full(n, k, dtype=np.int64),
-            users=np.zeros((n if redraws else 1, k), dtype=np.int32),
-            sorted_upload=np.zeros((n, k), dtype=np.int64),
-            history=np.zeros((n, 1, dynamics.HISTORY_COLUMNS), dtype=np.int64),
-            served_users=np.zeros((n, 0), dtype=np.int64),  # no schedule is kept
-            served_upload=np.zeros((n, 0), dtype=np.int64),
-            unloaded_ns=np.zeros((n, scenario.n_models * scenario.max_batch_size), dtype=tables["load_cells"].dtype),
-        )
-        self._bind()
-
-    def _tables(self) -> dict[str, NDArray[Any]]:
-        """One table for all environments, or room for one for each where libraries are drawn anew."""
-        scenario = self.scenario
-        if not scenario.resample_library:
-            return stacked_tables(scenario.table, nanoseconds(scenario.deadline), scenario)
-        tables = stacked_tables(scenario.draw_table(np.random.default_rng(0)), nanoseconds(scenario.deadline), scenario)
-        return {name: np.repeat(array, self.num_envs, axis=0) for name, array in tables.items()}
-
-    def _bind(self) -> None:
-        """Note where the arrays and the generators lie."""
-        self._addresses = environment_addresses(self._arrays)
-        self._observations = {key: getattr(self._arrays, key) for key in OBSERVATION}
-        if self._generators:
-            self._arrays.generators[:] = generator_addresses(self._generators)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the addresses, which do not hold for copies."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_addresses", "_observations")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._bind()
+        self._done = np.zeros(num_envs, dtype=np.bool_)
 
     @cached_property
     def observation_space(self) -> spaces.Space[Any]:  # type: ignore[override]
@@ -168,35 +111,18 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         good = mask.shape == (n,) and mask.dtype == np.bool_ and bool(mask.any())
         require(good, "options['reset_mask']", mask, f"a bool array of shape ({n},) with at least one True")
         require(not options, "options", options, "only a reset_mask; the single environment plays given instances")
-        first_time = not self._generators
-        if first_time:
+        generators = list(self.episodes.generators)
+        if not generators:
             require(bool(mask.all()), "options['reset_mask']", mask, "all True at the first reset")
-            self._generators = [seeding.np_random(each)[0] for each in seeds]
+            generators = [seeding.np_random(each)[0] for each in seeds]
         else:
             for i in np.flatnonzero(mask):
                 if seeds[i] is not None:
-                    self._generators[i] = seeding.np_random(seeds[i])[0]
-        self._arrays.generators[:] = generator_addresses(self._generators)
-        self._start(mask)
+                    generators[i] = seeding.np_random(seeds[i])[0]
+        self.episodes.use_generators(generators)
+        self.episodes.draw(np.flatnonzero(mask))
         self._done = self._done & ~mask
         return self._returned_observations(), self._infos(mask.copy())
-
-    def _start(self, these: NDArray[np.bool_]) -> None:
-        """Draw and begin the episodes of some environments."""
-        if self._draws_sizes:
-            self._draw_sizes(these)
-        stepping.reset_many(self._addresses, self._arrays.unloaded_ns, np.flatnonzero(these), -1)
-
-    def _draw_sizes(self, these: NDArray[np.bool_]) -> None:
-        """Draw what is fixed in most scenarios: the library, and the number of users."""
-        scenario = self.scenario
-        for n in np.flatnonzero(these).tolist():
-            rng = self._generators[n]
-            if scenario.resample_library:
-                table = scenario.draw_table(rng)
-                for name, array in stacked_tables(table, nanoseconds(scenario.deadline), scenario).items():
-                    getattr(self._arrays, name)[n] = array[0]
-            self._arrays.n_users[n] = scenario.draw_n_users(rng)
 
     def step(
         self, actions: ArrayLike
@@ -217,14 +143,12 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         chosen = np.asarray(actions)
         good = chosen.shape == (n,) and chosen.dtype.kind in "iu"
         require(good, "actions", chosen, f"integers of shape ({n},)")
-        require(bool(self._generators), "step()", "called", "called after reset()")
+        require(bool(self.episodes.generators), "step()", "called", "called after reset()")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             require(not self._done.any(), "autoreset_mode", "DISABLED", "followed by a reset of what has ended")
-        resetting = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else self._none
-        if self._draws_sizes:
-            self._draw_sizes(resetting)
-        arrays = self._arrays
-        stepping.step_many(self._addresses, arrays.unloaded_ns, chosen.astype(np.int64, copy=False), resetting)
+        resetting = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else None
+        self.episodes.step(chosen.astype(np.int64, copy=False), resetting=resetting)
+        arrays = self.episodes.arrays
         rewards, terminated = arrays.numbers[REWARD].copy(), arrays.flags[TERMINATED].copy()
         final: dict[str, Any] = {}
         if np.count_nonzero(terminated):
@@ -232,62 +156,35 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             final = {"episode": statistics, "_episode": terminated.copy()}
             if self.autoreset_mode == AutoresetMode.SAME_STEP:
                 final |= self._final(terminated)
-                self._start(terminated)
+                self.episodes.draw(np.flatnonzero(terminated))
         self._done = terminated
         infos = final | self._infos(np.ones(n, dtype=np.bool_))
         return self._returned_observations(), rewards, terminated.copy(), np.zeros(n, dtype=np.bool_), infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
-        return self._arrays.mask.astype(np.bool_)
-
-    @property
-    def load_ns(self) -> NDArray[np.int64]:
-        """Present loading nanoseconds, int64 (N, I + 1, I), or (1, I + 1, I) where all share a library; read only."""
-        load_ns: NDArray[np.int64] = self._arrays.load_ns.view()
-        load_ns.flags.writeable = False
-        return load_ns
+        return self.episodes.arrays.mask.astype(np.bool_)
 
     def remaining(self) -> list[Instance]:
         """What is left of every episode as an instance of its own: pending users, present channels, time left.
 
-        As `PartialLoadingEnv.remaining`, but users stand by model, then by upload time.
-
-        Raises:
-            InvalidValue: Libraries are drawn anew, of which only the loading times are kept.
+        As `PartialLoadingEnv.remaining`, but users stand by model, then by upload time, and their mean signal-to-noise
+        ratios are not known, where channels stay for the episode.
         """
-        require(not self.scenario.resample_library, "resample_library", True, "False")
-        return [self._remaining(n) for n in range(self.num_envs)]
-
-    def _remaining(self, n: int) -> Instance:
-        arrays, scenario = self._arrays, self.scenario
-        redraws = scenario.fading == "batch"
-        first, following = arrays.first_user[n], arrays.next_user[n]
-        model = np.repeat(np.arange(scenario.n_models), np.diff(first))
-        places = np.flatnonzero(np.arange(len(model)) >= following[model])
-        state = arrays.state[n]
-        return Instance(
-            table=scenario.table,
-            requested_model=model[places],
-            upload_ns=arrays.sorted_upload[n, places],
-            deadline_ns=int(arrays.settings[dynamics.DEADLINE] - state[dynamics.ELAPSED]),
-            slot_ns=nanoseconds(scenario.slot),
-            resident=int(state[dynamics.RESIDENT]),
-            fading=scenario.fading,
-            mean_snr=arrays.mean_snr[n, arrays.users[n, places]] if redraws else None,
-            unit_upload_ns=scenario.unit_upload_ns if redraws else 0.0,
-        )
+        return [self.episodes.remaining(n) for n in range(self.num_envs)]
 
     # ------------------------------------------------------------ what is returned
 
     def _returned_observations(self) -> Observations:
         if not self.copy:
-            return self._observations
-        return {key: value.copy() for key, value in self._observations.items()}
+            return self.episodes.observations
+        return {key: value.copy() for key, value in self.episodes.observations.items()}
 
     def _infos(self, present: NDArray[np.bool_]) -> dict[str, Any]:
         """Infos as Gymnasium batches those of single environments: values, and under ``_key`` for whom they hold."""
-        mask, numbers, counts, flags = (getattr(self._arrays, name) for name in ("mask", "numbers", "counts", "flags"))
+        mask, numbers, counts, flags = (
+            getattr(self.episodes.arrays, name) for name in ("mask", "numbers", "counts", "flags")
+        )
         if np.count_nonzero(present) < self.num_envs:
             mask, numbers, counts, flags = mask * present[:, None], numbers * present, counts * present, flags & present
         else:
@@ -314,9 +211,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         """Last observations and infos of the episodes that have just ended, as copies."""
         final_obs = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended):
-            final_obs[i] = {key: value[i].copy() for key, value in self._observations.items()}
+            final_obs[i] = {key: value[i].copy() for key, value in self.episodes.observations.items()}
         infos = self._infos(ended.copy())
-        if infos["action_mask"] is self._arrays.mask:
+        if infos["action_mask"] is self.episodes.arrays.mask:
             infos["action_mask"] = infos["action_mask"].copy()
         return {
             "final_obs": final_obs,

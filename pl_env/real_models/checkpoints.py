@@ -8,7 +8,6 @@ mmap=True)``, which runs no code of the file. Nothing else is read.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import math
 import os
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pl_env.errors import FileFormatError, InvalidValue, MissingPackage
+from pl_env.errors import FileFormatError, InvalidValue
+from pl_env.packages import require_package
 
 PYTORCH_SUFFIXES = (".pt", ".pth")
 SUFFIXES = (".safetensors", *PYTORCH_SUFFIXES)
@@ -236,18 +236,6 @@ def _check_header(path: Path, header: dict[str, Any], data_bytes: int) -> tuple[
 
 
 # ---------------------------------------------------------------- PyTorch
-
-
-def require_package(name: str) -> Any:
-    """Import a package of the extra ``agents``.
-
-    Raises:
-        MissingPackage: It is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise MissingPackage(f"this needs {name}; install it with: pip install 'pl-env[agents]'") from None
 
 
 def _read_pytorch(path: Path) -> tuple[dict[str, str], list[StoredTensor]]:

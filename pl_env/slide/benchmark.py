@@ -20,6 +20,9 @@ from pl_env.slide.instance import Instance
 from pl_env.slide.plan import Plan
 from pl_env.slide.scenario import Scenario
 
+BENCHMARK_STREAM = 13
+"""First entry of the seed of every benchmark instance."""
+
 FOLDER = Path(__file__).parent / "benchmark_sets"
 """Where the sets lie that ship with the package."""
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
 
 import pytest
 import torch
+from safetensors.torch import save
 
 import agents
 import agents.partial_loading.recipes
@@ -52,12 +54,32 @@ def truncate_header(folder):
     (folder / "checkpoint.json").write_text(content[: len(content) // 2])
 
 
-def edit_header(**changes):
+def edit_header(sign=True, **changes):
+    """Change a header, and make its hash fit again, as whoever forges one would."""
+
     def damage(folder):
-        header = json.loads((folder / "checkpoint.json").read_text())
-        (folder / "checkpoint.json").write_text(json.dumps(header | changes))
+        header = json.loads((folder / "checkpoint.json").read_text()) | changes
+        if sign:
+            header["header_sha256"] = checkpoint._header_hash(header)
+        (folder / "checkpoint.json").write_text(json.dumps(header))
 
     return damage
+
+
+def write_weights(value):
+    """Weights of that value, with hashes that fit."""
+
+    def damage(folder):
+        weights = {name: torch.full_like(tensor, value) for name, tensor in load_weights(folder).items()}
+        content = save(weights)
+        (folder / "weights.safetensors").write_bytes(content)
+        edit_header(sha256={"weights": hashlib.sha256(content).hexdigest()})(folder)
+
+    return damage
+
+
+def load_weights(folder):
+    return checkpoint.load_checkpoint(folder, "weights")[1]["weights"]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +95,12 @@ def edit_header(**changes):
         (edit_header(network={"batch_cap": 4, "width": 16}), "its weights do not fit its network"),
         (edit_header(network={"batch_cap": 0}), "its weights do not fit its network"),
         (edit_header(network={"depth": 3}), "its weights do not fit its network"),
+        (
+            edit_header(sign=False, trained_on={"note": "forged"}),
+            "checkpoint.json: damaged, its content does not match",
+        ),
+        (write_weights(float("nan")), "weights.safetensors: .* holds numbers that are not finite"),
+        (write_weights(float("inf")), "weights.safetensors: .* holds numbers that are not finite"),
         (edit_header(system="os"), "an agent of the system 'os', which this release does not have"),
     ],
 )
@@ -87,6 +115,7 @@ def test_a_checkpoint_that_names_no_system_is_of_the_first(agent, tmp_path):
     agent.save(tmp_path / "agent")
     header = json.loads((tmp_path / "agent" / "checkpoint.json").read_text())
     assert header.pop("system") == "partial_loading"
+    header["header_sha256"] = checkpoint._header_hash(header)
     (tmp_path / "agent" / "checkpoint.json").write_text(json.dumps(header))
     assert type(agents.load(tmp_path / "agent")) is agents.Agent
 
@@ -101,8 +130,6 @@ def test_weights_that_are_no_safetensors_though_the_hash_says_so(agent, tmp_path
     agent.save(tmp_path / "agent")
     content = pickle.dumps(print)
     (tmp_path / "agent" / "weights.safetensors").write_bytes(content)
-    import hashlib
-
     edit_header(sha256={"weights": hashlib.sha256(content).hexdigest()})(tmp_path / "agent")
     with pytest.raises(pl_env.FileFormatError, match="not a safetensors file"):
         agents.load(tmp_path / "agent")

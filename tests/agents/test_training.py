@@ -14,11 +14,11 @@ from torch import nn
 import agents
 import pl_env
 from agents import training
-from agents.agent import TrainedAgent
-from agents.checkpoint import load_checkpoint
+from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.plots import draw_learning_curve
-from agents.training import Measure, train_in_stages, update_average
+from agents.training import train_in_stages, update_average
 from pl_env.systems import SYSTEMS
+from tests.agents.toy import Regression, ToyAgent, train_toy
 
 
 def assert_same_weights(one: agents.Agent, two: agents.Agent) -> None:
@@ -190,47 +190,6 @@ def test_an_update_of_a_single_step_is_refused():
         agents.FineTuningConfig(n_envs=3, rollout_steps=3, minibatch_size=8)
 
 
-class ToyAgent(TrainedAgent):
-    """Of a system that is none of ours, with a network of its own."""
-
-    SYSTEM = "toy"
-
-    @property
-    def network_config(self):
-        return {"inputs": self.network.in_features}
-
-    @classmethod
-    def build_network(cls, config):
-        return nn.Linear(config["inputs"], 1)
-
-
-class Regression:
-    measure = Measure("loss", "squared error", "log")
-
-    def __init__(self, name, rounds):
-        self.name, self.rounds = name, rounds
-
-    def begin(self, average):
-        self.average, self.network = average, copy.deepcopy(average)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), 0.1)
-
-    def round(self, number, place):
-        inputs = torch.rand((16, 3), generator=torch.Generator().manual_seed(number))
-        loss = ((self.network(inputs)[:, 0] - inputs.sum(dim=1)) ** 2).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        update_average(self.average, self.network, 0.5)
-        return {"loss": loss.item(), "states": 16.0, "place": float(place)}
-
-
-def train_toy(out, **arguments):
-    torch.manual_seed(0)
-    agent = ToyAgent(nn.Linear(3, 1), {"data": {"kind": "sums"}})
-    stages = [Regression("first", 20), Regression("second", 10)]
-    return train_in_stages(agent, stages, out, progress=False, **arguments)
-
-
 def test_any_systems_network_is_trained_in_any_stages(tmp_path, monkeypatch):
     """Resumed, logged, drawn, saved and found again by the system that its checkpoint names."""
     whole = train_toy(tmp_path / "whole")
@@ -257,6 +216,90 @@ def test_any_systems_network_is_trained_in_any_stages(tmp_path, monkeypatch):
     assert type(loaded) is ToyAgent
     assert loaded.trained_on == {"data": {"kind": "sums"}, "rounds": 30}
     assert_same_weights(whole.agent, loaded)
+
+
+def forge(folder, change_progress=None, change_training=None):
+    """Rewrite a checkpoint with hashes that fit, as whoever forges one would."""
+    header, parts = load_checkpoint(folder, "weights", "training")
+    if change_progress is not None:
+        header["training"] = change_progress(header["training"])
+    if change_training is not None:
+        parts["training"] = change_training(parts["training"])
+    said = {
+        name: value for name, value in header.items() if name not in ("format", "version", "sha256", "header_sha256")
+    }
+    save_checkpoint(folder, said, parts)
+
+
+def without_optimizer(training):
+    return {name: value for name, value in training.items() if not name.startswith("optimizer")}
+
+
+def flat_moments(training):
+    return {name: value.reshape(-1) if name.endswith("0.exp_avg") else value for name, value in training.items()}
+
+
+@pytest.mark.parametrize("value", [10**9, 0, -1, 1.0, True, None, "3", float("inf")])
+def test_forged_progress_is_refused(tmp_path, value):
+    train_toy(tmp_path, (3, 2))
+    forge(tmp_path / "checkpoint", lambda progress: progress | {"rounds_done": value})
+    with pytest.raises(pl_env.FileFormatError, match=r"rounds_done is .*; it must be an integer from 1 to 5"):
+        train_toy(tmp_path, (3, 2), resume=True)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda curve: curve[:-1],
+        lambda curve: None,
+        lambda curve: [*curve[:-1], 3],
+        lambda curve: [*curve[:-1], {}],
+        lambda curve: [*curve[:-1], curve[-1] | {"states": None}],
+        lambda curve: [*curve[:-1], curve[-1] | {"round": 0}],
+        lambda curve: [*curve[:-1], curve[-1] | {"stage": 1}],
+        lambda curve: [*curve[:-1], {key: value for key, value in curve[-1].items() if key != "seconds"}],
+    ],
+)
+def test_a_forged_curve_is_refused(tmp_path, forged):
+    train_toy(tmp_path, (3, 2))
+    forge(tmp_path / "checkpoint", lambda progress: progress | {"curve": forged(progress["curve"])})
+    with pytest.raises(pl_env.FileFormatError, match="its curve is not one of 5 rounds"):
+        train_toy(tmp_path, (3, 2), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_optimizer, "tensors are missing, or there are others"),
+        (lambda training: training | {"more": torch.zeros(1)}, "tensors are missing, or there are others"),
+        (flat_moments, "exp_avg of the optimiser's parameter 0 has the shape"),
+    ],
+)
+def test_a_forged_optimiser_is_refused(tmp_path, change, message):
+    train_toy(tmp_path, (3, 2))
+    forge(tmp_path / "checkpoint", change_training=change)
+    with pytest.raises(pl_env.FileFormatError, match=message):
+        train_toy(tmp_path, (3, 2), resume=True)
+
+
+@pytest.mark.parametrize("trained_on", [None, 3, [], "bls"])
+def test_a_training_of_nothing_is_refused(tmp_path, trained_on):
+    train_toy(tmp_path, (3, 2))
+    header, parts = load_checkpoint(tmp_path / "checkpoint", "weights", "training")
+    said = {name: header[name] for name in ("network", "system", "training")} | {"trained_on": trained_on}
+    save_checkpoint(tmp_path / "checkpoint", said, parts)
+    with pytest.raises(pl_env.FileFormatError, match="holds an agent, but no training to resume"):
+        train_toy(tmp_path, (3, 2), resume=True)
+
+
+@pytest.mark.parametrize("group", [None, 3, [1]])
+def test_a_training_of_something_unheard_of_is_refused(tmp_path, group):
+    train_toy(tmp_path, (3, 2))
+    header, parts = load_checkpoint(tmp_path / "checkpoint", "weights", "training")
+    said = {name: header[name] for name in ("network", "system", "training")} | {"trained_on": {"data": group}}
+    save_checkpoint(tmp_path / "checkpoint", said, parts)
+    with pytest.raises(pl_env.PlEnvError, match="kind is 'sums'; it must be None"):
+        train_toy(tmp_path, (3, 2), resume=True)
 
 
 def test_every_stage_begins_with_the_average_that_the_one_before_has_left(tmp_path):

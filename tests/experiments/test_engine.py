@@ -87,7 +87,7 @@ def test_whatever_decides_a_result_is_in_its_key(change):
 
 def test_the_code_is_in_the_key(monkeypatch):
     before = Point(Scenario(), (PAPER_DP,), 2).key
-    monkeypatch.setattr(points, "code_version", lambda: "another")
+    monkeypatch.setattr(points, "code_version", lambda *_: "another")
     assert Point(Scenario(), (PAPER_DP,), 2).key != before
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numba
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pl_env.low_level import addresses_of, array_reader, generator_addresses, next_double
+from pl_env.low_level import addresses_of, array_reader, fields_of, generator_addresses, next_double, zeros_of
 from tests import helpers
 
 
 class Three(NamedTuple):
-    numbers: Any
-    table: Any
-    cells: Any
+    numbers: Annotated[NDArray[np.int64], "N"]
+    table: Annotated[NDArray[np.float32], "rows", "N", "2"]
+    cells: Annotated[NDArray[Any], "rows", "K"]
 
 
-LAYOUT = ((np.int64, 1), (np.float32, 3), (None, 2))
-three_at = array_reader(Three, LAYOUT)
+three_at = array_reader(Three)
 
 
 @numba.njit
@@ -35,7 +35,7 @@ def change(addresses, cells):
 def test_kernels_read_and_write_arrays_by_address(kind):
     numbers, cells = np.zeros(4, dtype=np.int64), np.arange(6, dtype=kind).reshape(2, 3)
     table = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
-    addresses = addresses_of((numbers, table, cells), LAYOUT)
+    addresses = addresses_of(Three(numbers, table, cells))
     assert change(addresses, cells) == cells.itemsize
     assert numbers.tolist() == [0, 0, 0, 232]
     assert table[1, 2, 0] == 10 + 3
@@ -52,7 +52,17 @@ def test_kernels_read_and_write_arrays_by_address(kind):
 )
 def test_arrays_that_a_kernel_would_misread_are_refused(wrong):
     with pytest.raises(TypeError, match="expected a contiguous"):
-        addresses_of((np.zeros(1, dtype=np.int64), wrong, np.zeros((1, 1))), LAYOUT)
+        addresses_of(Three(np.zeros(1, dtype=np.int64), wrong, np.zeros((1, 1))))
+
+
+def test_fields_say_what_their_arrays_are():
+    assert fields_of(Three) == ((np.int64, ("N",)), (np.float32, ("rows", "N", "2")), (None, ("rows", "K")))
+    arrays = zeros_of(Three, {"N": 4, "rows": 3, "K": 0}, np.int32)
+    assert [array.shape for array in arrays] == [(4,), (3, 4, 2), (3, 0)]
+    assert [array.dtype for array in arrays] == [np.int64, np.float32, np.int32]
+    assert addresses_of(arrays)[1].tolist() == [arrays.table.ctypes.data, 3, 4, 2]
+    with pytest.raises(KeyError, match="rows"):
+        zeros_of(Three, {"N": 4, "K": 0}, np.int32)
 
 
 def test_numbers_and_the_generators_afterwards_are_numpys_own():
@@ -83,6 +93,6 @@ for scenario in ("tiny", "fading"):
 
 
 def test_the_environment_runs_without_compilation():
-    """As debuggers and coverage want it."""
+    """As debuggers and coverage want it; numbers from the generators are drawn by their own addresses there too."""
     plain = helpers.run_python(EPISODE, NUMBA_DISABLE_JIT="1")
     assert plain == helpers.run_python(EPISODE)

@@ -2,7 +2,7 @@
 
 One step ahead with later uploads at several multiples of the upload time at the mean rate, and two steps ahead. All
 play the same validation episodes with the same channels; differences are paired, intervals are 95 %, by the bootstrap.
-`baselines.partial_loading.episodes.LATER_SCALE` was chosen by this. Prints Markdown.
+`baselines.partial_loading.expected_uploads.LATER_SCALE` was chosen by this. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import agents
 import pl_env
 from agents.partial_loading.observing import loading_of, present_scores
 from baselines.partial_loading.action_values import action_values
-from baselines.partial_loading.episodes import LATER_SCALE, Episodes
+from baselines.partial_loading.expected_uploads import LATER_SCALE, later_upload_ns
 from baselines.partial_loading.lookahead import sampled_values
 from baselines.statistics import bootstrap_interval
 from pl_env.command_line import exit_code
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require_integer
 from pl_env.seeds import VALIDATION_STREAM
 
-Values = Callable[[Episodes, np.random.Generator], NDArray[np.float32]]
+Values = Callable[[Episodes, NDArray[np.int64], np.random.Generator], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ class Arguments:
         require_integer("seed", self.seed, 0)
 
 
-def one_step(episodes: Episodes, rng: np.random.Generator) -> NDArray[np.float32]:
+def one_step(episodes: Episodes, later_ns: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
     """Values one step ahead."""
-    return action_values(episodes, fractional=True)
+    return action_values(episodes, later_ns, fractional=True)
 
 
 def two_steps(draws: int) -> Values:
     """Values two steps ahead."""
-    return lambda episodes, rng: sampled_values(episodes, rng, draws)
+    return lambda episodes, later_ns, rng: sampled_values(episodes, rng, draws, later_ns=later_ns)
 
 
 PLANNERS: dict[str, tuple[float, Values]] = {
@@ -73,10 +74,10 @@ def scores_of(name: str) -> Values:
     """An agent's scores, in place of values."""
     network = agents.load(name).network
 
-    def scores(episodes: Episodes, rng: np.random.Generator) -> NDArray[np.float32]:
+    def scores(episodes: Episodes, later_ns: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
         rows = np.flatnonzero(episodes.running)
-        found = np.full(episodes.mask.shape, -np.inf, dtype=np.float32)
-        found[rows] = present_scores(network, episodes, loading_of(episodes), rows)
+        found = np.full(episodes.arrays.mask.shape, -np.inf, dtype=np.float32)
+        found[rows] = present_scores(network, episodes, loading_of(episodes), rows, later_ns)
         return found
 
     return scores
@@ -88,10 +89,12 @@ def play(
     """Served ratio of each episode, float64 (N,)."""
     channels = np.random.default_rng((VALIDATION_STREAM, seed, 1))
     rng = np.random.default_rng((VALIDATION_STREAM, seed, 2))
-    episodes = Episodes(instances, scenario.max_batch_size, scale)
+    episodes = Episodes(instances, scenario.max_batch_size)
+    later_ns = later_upload_ns(episodes, scale)
     while episodes.running.any():
-        episodes.step(values(episodes, rng).argmax(axis=1), channels.random(episodes.states.mean_snr.shape))
-    return np.asarray(episodes.states.served / episodes.states.n_users)
+        actions = values(episodes, later_ns, rng).argmax(axis=1)
+        episodes.step(actions, channels.random(episodes.arrays.uniforms.shape))
+    return np.asarray(episodes.served / episodes.n_users)
 
 
 def main(arguments: Arguments) -> None:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from agents import Agent, Family
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
-from agents.partial_loading.observing import loading_of, present_scores
+from agents.partial_loading.observing import loading_of, observe, present_scores
 from agents.training import update_average
-from baselines.partial_loading.episodes import Episodes
+from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM, small_seed
 
@@ -62,15 +62,15 @@ class DQNConfig:
 class _Memory:
     """The last steps, in arrays that go round."""
 
-    def __init__(self, capacity: int, episodes: Episodes) -> None:
-        shapes = {name: value.shape[1:] for name, value in episodes.observations.items()}
+    def __init__(self, capacity: int, observations: dict[str, NDArray[np.float32]], n_actions: int) -> None:
+        shapes = {name: value.shape[1:] for name, value in observations.items()}
         self._arrays = {
             side: {name: np.zeros((capacity, *shape), dtype=np.float32) for name, shape in shapes.items()}
             for side in ("before", "after")
         }
         self._action = np.zeros(capacity, dtype=np.int64)
         self._reward = np.zeros(capacity, dtype=np.float32)
-        self._mask = np.zeros((capacity, episodes.mask.shape[1]), dtype=np.bool_)
+        self._mask = np.zeros((capacity, n_actions), dtype=np.bool_)
         self._capacity, self._next, self.size = capacity, 0, 0
 
     def add(
@@ -119,18 +119,20 @@ def train_dqn(family: Family, config: DQNConfig, watch: Callable[[Agent, float],
     while done < config.states:
         episodes = Episodes(family.sample(rng, config.n_envs), cap)
         loading = loading_of(episodes)
-        memory = memory or _Memory(config.capacity, episodes)
+        seen = observe(episodes, network.config)
+        memory = memory or _Memory(config.capacity, seen, episodes.mask.shape[1])
         while (rows := np.flatnonzero(episodes.running)).size > 0:
             progress = min(1.0, done / config.states)
-            before = {name: value[rows] for name, value in episodes.observations.items()}
+            before = {name: value[rows] for name, value in seen.items()}
             actions = np.full(config.n_envs, -1, dtype=np.int64)
             actions[rows] = present_scores(network, episodes, loading, rows).argmax(axis=1)
-            explored = (episodes.mask * rng.random(episodes.mask.shape)).argmax(axis=1)
+            mask = episodes.mask
+            explored = (mask * rng.random(mask.shape)).argmax(axis=1)
             explores = rng.random(config.n_envs) < config.exploration * (1 - 0.9 * progress)
             actions = np.where(explores & episodes.running, explored, actions)
             episodes.step(actions)
-            rewards = (actions[rows] % cap + 1) / episodes.states.n_users[rows]
-            after = {name: value[rows] for name, value in episodes.observations.items()}
+            rewards = (actions[rows] % cap + 1) / episodes.n_users[rows]
+            after = {name: value[rows] for name, value in seen.items()}
             memory.add(before, actions[rows], rewards, after, episodes.mask[rows])
             done += len(rows)
             for group in optimizer.param_groups:

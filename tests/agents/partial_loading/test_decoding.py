@@ -12,16 +12,16 @@ def test_the_best_of_many_is_at_least_arg_max_and_never_above_the_optimum(agent)
     scenario = pl_env.Scenario.preset("bls", n_users=20)
     policies = {"agent": agent, "best": agents.BestOf(agent, 6), "again": agents.BestOf(agent, 6)}
     result = agents.evaluate(policies, scenario, episodes=4)
-    assert (result["best"].served_ratio >= result["agent"].served_ratio).all()
-    assert (result["best"].served_ratio <= result["best"].optimum).all()
+    assert (result["best"].objective >= result["agent"].objective).all()
+    assert (result["best"].objective <= result["best"].optimum).all()
     assert result["best"].mean > result["agent"].mean
-    assert result["best"].served_ratio.tolist() == result["again"].served_ratio.tolist()
+    assert result["best"].objective.tolist() == result["again"].objective.tolist()
 
 
 def test_one_sample_is_arg_max(agent):
     scenario = pl_env.Scenario.preset("bls", n_users=20)
     result = agents.evaluate({"agent": agent, "one": agents.BestOf(agent, 1)}, scenario, episodes=3)
-    assert result["agent"].served_ratio.tolist() == result["one"].served_ratio.tolist()
+    assert result["agent"].objective.tolist() == result["one"].objective.tolist()
 
 
 def test_it_plans_anew_where_somebody_else_has_acted(agent):

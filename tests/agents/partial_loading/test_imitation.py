@@ -13,8 +13,8 @@ from agents.partial_loading.teachers import plays_for
 from baselines.partial_loading.action_values import action_values
 
 
-def exact(episodes, scores, rng):
-    return action_values(episodes)
+def exact(episodes, later_ns, scores, rng):
+    return action_values(episodes, later_ns)
 
 
 def test_the_teachers_own_episodes_are_optimal(tiny):

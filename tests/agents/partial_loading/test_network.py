@@ -10,8 +10,8 @@ import pl_env
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork, load_fraction
 from agents.partial_loading.observing import FAR_BELOW, plan_of, planned_values
 from baselines.partial_loading.action_values import action_values, later_uploads
-from baselines.partial_loading.episodes import Episodes
-from baselines.partial_loading.expected_uploads import expected_upload_ns
+from baselines.partial_loading.expected_uploads import expected_upload_ns, later_upload_ns
+from pl_env.partial_loading.episodes import Episodes
 
 
 def observations_of(scenario: pl_env.Scenario, count: int = 1, steps: int = 0) -> dict[str, torch.Tensor]:
@@ -124,16 +124,17 @@ def test_planned_values_are_relative_to_the_best_and_bounded():
 
 
 def test_the_plan_for_what_is_left_is_that_of_the_episode():
-    """Agents plan for `env.remaining()`, learners for episodes side by side."""
+    """Agents plan in the environment's own episode, learners in episodes side by side, for which they ask once."""
     scenario = pl_env.Scenario.preset("fading", n_users=25)
     env = pl_env.PartialLoadingEnv(scenario)
     env.reset(seed=2)
     episodes = Episodes([env.instance], 8)
+    later_ns = later_upload_ns(episodes)
     twin = np.random.default_rng()
     twin.bit_generator.state = env.np_random.bit_generator.state
     while env.any_legal:
-        expected = plan_of(episodes, episodes.states.deadline_ns)
-        for name, value in plan_of(Episodes([env.remaining()], 8), episodes.states.deadline_ns).items():
+        expected = plan_of(episodes, later_ns)
+        for name, value in plan_of(env.episodes).items():
             np.testing.assert_array_equal(value, expected[name])
         action = expected["planned_value"].argmax(axis=1)
         episodes.step(action, twin.random((1, 25)))
@@ -145,7 +146,8 @@ def test_later_uploads_are_sums_of_the_cheapest_at_the_mean_rate():
     scenario = pl_env.Scenario.preset("fading", n_users=25, n_models=4)
     instance = scenario.sample(np.random.default_rng(6))
     expected = expected_upload_ns(instance.mean_snr, instance.unit_upload_ns)
-    uploads = later_uploads(Episodes([instance], 8, later_scale=1.0), np.array([instance.deadline_ns]))[0]
+    episodes = Episodes([instance], 8)
+    uploads = later_uploads(episodes, later_upload_ns(episodes, 1.0))[0]
     for model in range(4):
         times = np.sort(expected[instance.requested_model == model])[:8].cumsum() / instance.deadline_ns
         np.testing.assert_allclose(uploads[model, : len(times)], np.minimum(1, times), rtol=1e-6)

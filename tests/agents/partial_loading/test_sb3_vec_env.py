@@ -12,7 +12,6 @@ import pl_env
 from agents.partial_loading.network import NetworkConfig
 from agents.partial_loading.observing import plan_of
 from agents.partial_loading.sb3_policy import MaskableSchedulingPolicy, SchedulingPolicy
-from baselines.partial_loading.episodes import Episodes
 
 
 def legal_actions(environments, rng):
@@ -59,9 +58,9 @@ def test_plans_are_those_of_the_single_environments():
     for name in ("planned_value", "later_upload"):
         assert ours.observation_space[name].contains(observations[name][0])
     while all(env.any_legal for env in theirs):
-        episodes = Episodes([env.remaining() for env in theirs], scenario.max_batch_size)
-        for name, value in plan_of(episodes, np.repeat(theirs[0].instance.deadline_ns, 3)).items():
-            np.testing.assert_array_equal(observations[name], value)
+        for i, env in enumerate(theirs):
+            for name, value in plan_of(env.episodes).items():
+                np.testing.assert_array_equal(observations[name][i], value[0])
         actions = observations["planned_value"].argmax(axis=1)
         observations, _, dones, infos = ours.step(actions)
         for env, action in zip(theirs, actions, strict=True):

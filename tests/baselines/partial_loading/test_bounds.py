@@ -94,7 +94,7 @@ def test_attained_by_the_optimum_of_bottom_layer_sharing():
     rng = np.random.default_rng(4)
     for _ in range(50):
         problem = prepare(scenario.sample(rng))
-        assert upper_bound(problem) == optimal_dp(problem).counts.sum()
+        assert upper_bound(problem) == optimal_dp(problem.instance).served
 
 
 @pytest.mark.parametrize(

@@ -163,10 +163,10 @@ def test_frontier_of_two_models_worked_by_hand():
     )
     problem = prepare(instance)
     members = np.array([0, 1])
-    least_ns, attained_by = cluster_frontier(members, instance.load_ns, problem.first_user, problem.run_ns, -1, 100)
+    least_ns, attained_by = cluster_frontier(problem.run_table, members)
     assert least_ns.tolist() == [0, 8, 11, 16]  # nobody; model 0 once; model 0 twice (both: 13); both, 10 + 6
     assert attained_by.tolist() == [0, 1, 1, 3]
-    short, _ = cluster_frontier(members, instance.load_ns, problem.first_user, problem.run_ns, -1, 12)
+    short, _ = cluster_frontier(problem.run_table._replace(deadline_ns=12), members)
     assert short.tolist() == [0, 8, 11, NEVER]
 
 

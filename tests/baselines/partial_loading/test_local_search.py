@@ -107,7 +107,7 @@ def test_finds_its_way_into_other_clusters():
 def test_close_to_the_optimum_of_bottom_layer_sharing():
     scenario = pl_env.Scenario.preset("bls", resample_library=True)
     problems = [prepare(scenario.sample(np.random.default_rng(n))) for n in range(30)]
-    optimum = np.mean([served(optimal_dp(problem)) for problem in problems])
+    optimum = np.mean([optimal_dp(problem.instance).served for problem in problems])
     assert 0.995 * optimum <= np.mean([served(local_search(problem)) for problem in problems]) <= optimum
 
 

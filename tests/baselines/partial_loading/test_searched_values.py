@@ -5,8 +5,8 @@ import numpy as np
 import baselines
 import pl_env
 from baselines.partial_loading.action_values import ILLEGAL, action_values
-from baselines.partial_loading.episodes import Episodes
 from baselines.partial_loading.searched_values import searched_values
+from pl_env.partial_loading.episodes import Episodes
 
 
 def small_episodes(preset: str, count: int = 4) -> Episodes:

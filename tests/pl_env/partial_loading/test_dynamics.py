@@ -165,7 +165,7 @@ REPLAYED = [
 def replay(env, schedule: pl_env.Schedule) -> list[tuple[float, dict]]:
     """Take a schedule's actions; the reward and the info of each step."""
     steps = []
-    for action in schedule.actions(env.scenario.max_batch_size):
+    for action in schedule.actions(env):
         _, reward, _, _, info = env.step(action)
         assert not info["invalid_action"]
         steps.append((reward, info))

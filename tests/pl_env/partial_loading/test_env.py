@@ -171,9 +171,8 @@ def test_what_is_returned_belongs_to_the_caller():
         assert all(np.array_equal(observation[key], observation_then[key]) for key in observation)
         assert info.keys() == info_then.keys()
         assert np.array_equal(info["action_mask"], info_then["action_mask"])
-        assert not any(
-            value is env._mask or np.shares_memory(value, env._mask) for value in (mask, info["action_mask"])
-        )
+        held = env.episodes.arrays.mask
+        assert not any(np.shares_memory(value, held) for value in (mask, info["action_mask"]))
     assert schedule.served == 0
     schedule, arrays = env.schedule, ("history", "users", "user_upload_ns")
     before = [getattr(schedule, name).copy() for name in arrays]

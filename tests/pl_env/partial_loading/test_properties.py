@@ -154,7 +154,7 @@ def test_what_remains_of_an_optimal_schedule_is_optimal(solver, seed):
     schedule = baselines.solve(instance, solver)
     env = helpers.env_for(instance)
     env.reset(options={"instance": instance})
-    for action in schedule.actions(env.scenario.max_batch_size):
+    for action in schedule.actions(env):
         env.step(action)
         assert env.schedule.served + optimum(env.remaining(), solver) == schedule.served
     assert env.schedule.served == schedule.served

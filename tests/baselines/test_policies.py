@@ -1,4 +1,4 @@
-"""Solvers as policies in the environment."""
+"""Policies in the environment: planners, a plan that is followed, the random one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 import baselines
 import pl_env
+from baselines import policies
 
 
 def play(policy: baselines.Policy, env: pl_env.PartialLoadingEnv, **reset) -> float:
@@ -45,7 +46,7 @@ def test_planning_again_pays_under_fading():
     for seed in range(15):
         replanned.append(play(baselines.Planner("optimal-dp"), env, seed=seed))
         _, info = env.reset(seed=seed)
-        for action in baselines.solve(env.instance, "optimal-dp").actions(env.scenario.max_batch_size):
+        for action in baselines.solve(env.instance, "optimal-dp").actions(env):
             if info["action_mask"][action] and env.any_legal:
                 *_, info = env.step(action)
         blind.append(env.schedule.served_ratio)
@@ -89,3 +90,46 @@ def test_random_policy_is_legal_and_repeats_with_its_seed():
 def test_unknown_planner():
     with pytest.raises(pl_env.UnknownName, match="there is no solver 'magic'"):
         baselines.Planner("magic")
+
+
+def test_a_plan_that_is_followed_is_had_again():
+    env = pl_env.PartialLoadingEnv("bls")
+    instance = env.scenario.sample(np.random.default_rng(5))
+    for solver in ("optimal-dp", "paper-greedy"):
+        schedule = baselines.solve(instance, solver)
+        play(baselines.FollowPlan(schedule), env, options={"instance": instance})
+        assert env.plan.history[: len(schedule)].tolist() == schedule.history.tolist()
+        assert env.plan.objective >= schedule.objective
+
+
+def test_a_planner_whose_action_was_not_played_plans_again():
+    """As many steps as expected, but another one."""
+    env = pl_env.PartialLoadingEnv("bls")
+    planner = baselines.Planner("optimal-dp")
+    observation, info = env.reset(seed=0)
+    chosen = planner.act(observation, info, env)
+    other = next(int(action) for action in np.flatnonzero(info["action_mask"])[::-1] if action != chosen)
+    observation, _, terminated, _, info = env.step(other)
+    served, best = env.plan.served, baselines.solve(env.remaining(), "optimal-dp").served
+    while not terminated:
+        observation, _, terminated, _, info = env.step(planner.act(observation, info, env))
+    assert env.plan.served == served + best
+
+
+def test_plans_of_box_actions(toy):
+    """Actions are arrays there; a base for planners must not take them for integers."""
+
+    class Halfway(policies.Replanning):
+        plans = 0
+
+        def planned_actions(self, env):
+            self.plans += 1
+            return [np.array([1.5]), np.array([1.25])]
+
+    env, policy = toy.Env(toy.Scenario()), Halfway()
+    observation, info = env.reset(seed=0)
+    action = policy.act(observation, info, env)
+    env.step(action)
+    assert (policy.act(observation, info, env).tolist(), policy.plans) == ([1.25], 1)
+    env.step(np.array([0.0]))
+    assert (policy.act(observation, info, env).tolist(), policy.plans) == ([1.5], 2)

@@ -6,33 +6,9 @@ import pytest
 import baselines
 import pl_env
 from baselines.partial_loading.action_values import ILLEGAL, action_values
-from baselines.partial_loading.episodes import Episodes
-from baselines.partial_loading.expected_uploads import expected_upload_ns
+from baselines.partial_loading.expected_uploads import expected_upload_ns, later_upload_ns
 from baselines.partial_loading.lookahead import sampled_values
-
-
-@pytest.mark.parametrize("preset", ["bls", "general-hard", "fading", "tiny"])
-def test_an_episode_is_that_of_the_environment(preset):
-    """Observations, masks and channel draws, for random legal actions."""
-    scenario = pl_env.Scenario.preset(preset, n_users=20)
-    env = pl_env.PartialLoadingEnv(scenario)
-    rng = np.random.default_rng(0)
-    for seed in range(3):
-        observation, _ = env.reset(seed=seed)
-        episodes = Episodes([env.instance], scenario.max_batch_size)
-        twin = np.random.default_rng()  # draws what the environment will draw
-        twin.bit_generator.state = env.np_random.bit_generator.state
-        terminated = False
-        while not terminated:
-            for name, value in episodes.observations.items():
-                np.testing.assert_allclose(value[0], observation[name], rtol=1e-6, atol=1e-7)
-            np.testing.assert_array_equal(episodes.mask[0], env.action_masks())
-            assert episodes.remaining(0) == env.remaining()
-            action = rng.choice(np.flatnonzero(env.action_masks()))
-            episodes.step(np.array([action]), twin.random((1, 20)) if scenario.fading == "batch" else None)
-            observation, _, terminated, _, info = env.step(action)
-        assert not episodes.running[0]
-        assert episodes.states.served[0] == info["served"]
+from pl_env.partial_loading.episodes import Episodes
 
 
 def test_values_are_what_the_optimum_reaches_after_each_action():
@@ -72,32 +48,34 @@ def test_episodes_of_different_libraries_and_deadlines():
     np.testing.assert_array_equal(together, alone)
 
 
-def test_channels_that_stay_stay_beside_others():
-    scenarios = [pl_env.Scenario.preset("bls", fading=fading, n_users=20) for fading in ("episode", "batch")]
+def test_values_in_an_environments_own_episodes():
+    """Single, and in a vector, where neither users nor their models are kept."""
+    scenario = pl_env.Scenario.preset("bls", n_users=(10, 30), resample_library=True, n_models=9)
+    vector = pl_env.PartialLoadingVectorEnv(3, scenario)
+    vector.reset(seed=4)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        actions = np.array([rng.choice(np.flatnonzero(mask)) for mask in vector.episodes.mask])
+        vector.step(actions)
+        values = action_values(vector.episodes)
+        np.testing.assert_array_equal(values, action_values(Episodes(vector.remaining(), 8)))
+        for n, rest in enumerate(vector.remaining()):
+            assert values[n].max() == baselines.solve(rest, "optimal-dp").served
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.05])
+def test_later_uploads_that_were_asked_for_at_the_beginning_hold(scale):
+    """And those of episodes whose channels stay are today's."""
+    scenarios = [pl_env.Scenario.preset("fading", fading=fading, n_users=20) for fading in ("episode", "batch")]
     episodes = Episodes([scenario.sample(np.random.default_rng(0)) for scenario in scenarios], 8)
-    before = episodes.states.upload_ns.copy()
-    episodes.step(episodes.mask.argmax(axis=1), np.random.default_rng(1).random((2, 20)))
-    np.testing.assert_array_equal(episodes.states.upload_ns[0], before[0])
-    assert (episodes.states.upload_ns[1] != before[1]).any()
-
-
-def test_equal_uploads_stand_by_user_as_in_the_environment():
-    scenario = pl_env.Scenario.preset("fading", upload_bits=30, n_users=30)
-    env = pl_env.PartialLoadingEnv(scenario)
-    ties = 0
-    for seed in range(3):
-        env.reset(seed=seed)
-        episodes = Episodes([env.instance], 8)
-        twin = np.random.default_rng()
-        twin.bit_generator.state = env.np_random.bit_generator.state
-        while env.any_legal:
-            rest = episodes.remaining(0)
-            ties += len(rest.upload_ns) - len(np.unique(np.stack([rest.upload_ns, rest.requested_model]), axis=1).T)
-            assert rest == env.remaining()
-            action = env.action_masks().argmax()
-            episodes.step(np.array([action]), twin.random((1, 30)))
-            env.step(action)
-    assert ties > 0
+    later_ns, rng = later_upload_ns(episodes, scale), np.random.default_rng(1)
+    assert later_ns.shape == (2, 20 if scale else 0)
+    while episodes.running.all():
+        again = Episodes([episodes.remaining(n) for n in range(2)], 8)
+        values = action_values(episodes, later_ns)
+        np.testing.assert_array_equal(values, action_values(again, later_upload_ns(again, scale)))
+        assert values[0].max() == baselines.solve(episodes.remaining(0), "optimal-dp").served
+        episodes.step(values.argmax(axis=1), rng.random((2, 20)))
 
 
 def test_values_need_clusters():
