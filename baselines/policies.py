@@ -13,6 +13,7 @@ from baselines.registry import solve, solvers
 from pl_env.errors import UnknownName
 from pl_env.protocols import Environment, Plan
 from pl_env.ranges import require
+from pl_env.systems import SYSTEMS
 
 
 class Policy(Protocol):
@@ -70,8 +71,9 @@ class Planner(Replanning):
         Raises:
             UnknownName: There is no such solver.
         """
-        if solver not in solvers():
-            raise UnknownName("solver", solver, solvers())
+        known = {name for system in SYSTEMS for name in solvers(system)}
+        if solver not in known:
+            raise UnknownName("solver", solver, known)
         self.solver, self.options = solver, options
 
     def planned_actions(self, env: Environment) -> list[Any]:
