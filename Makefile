@@ -47,6 +47,10 @@ test: install  ## run the tests
 test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: fuzz
+fuzz: install  ## look for disagreements at random (docs/trust.md): MINUTES=10, SEED=drawn, WORKERS=1
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --workers $(or $(WORKERS),1) $(if $(SEED),--seed $(SEED))
+
 bench: install  ## measure speed
 	$(BIN)/python -m pytest benchmarks -o addopts= --benchmark-only --benchmark-columns=min,median,mean,rounds --benchmark-sort=name
 

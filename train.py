@@ -29,8 +29,8 @@ from agents.jobs import Job, jobs
 from agents.plots import draw_learning_curve, draw_objectives
 from pl_env.command_line import exit_code
 from pl_env.errors import InvalidValue, UnknownName
+from pl_env.figures import save_figure
 from pl_env.files import write_atomically
-from pl_env.partial_loading.rendering import save_figure
 from pl_env.ranges import require_integer
 
 EVALUATION_SEED = 0

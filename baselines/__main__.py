@@ -1,9 +1,13 @@
-"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, ``evaluate``, ``execute``."""
+"""Planners from the command line: ``python -m baselines compare --preset bls --seed 0``, ``evaluate``, and others."""
 
 from __future__ import annotations
 
+import ast
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -11,14 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from baselines.evaluate_command import evaluate
-from baselines.partial_loading.execute_command import execute
 from baselines.registry import solve, solvers
 from pl_env.command_line import exit_code
 from pl_env.errors import UnsupportedInstance
-from pl_env.partial_loading.rendering import gantt, save_figure, text_gantt
-from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.schedule import Schedule
-from pl_env.ranges import require_integer
+from pl_env.figures import save_figure
+from pl_env.protocols import Plan
+from pl_env.ranges import require, require_integer
+from pl_env.systems import FIRST, SYSTEMS, face, scenario_named, split
 
 app = tyro.extras.SubcommandApp()
 
@@ -28,60 +31,76 @@ def compare(
     preset: str = "bls",
     seed: int = 0,
     solver: tuple[str, ...] = (),
-    equal_bandwidth_channels: int = 0,
+    option: tuple[str, ...] = (),
     out: Path | None = None,
 ) -> None:
-    """Compare the solvers on one instance, and draw the best schedule.
+    """Compare the solvers on one instance, and draw the best plan.
 
     Args:
-        preset: Preset of the scenario: bls, general, general-hard, fading or tiny.
+        preset: Preset of the scenario: bls, general, general-hard, fading or tiny; of another system slide/default.
         seed: Seed of the instance.
         solver: Solvers to compare; all that cover the instance unless given.
-        equal_bandwidth_channels: Cut the band into this many equal channels; 0 for optimal shares.
-        out: Write the best schedule's Gantt chart to this PNG file.
+        option: Options as name=value, for the solvers that have them, such as equal_bandwidth_channels=8.
+        out: Write the picture of the best plan to this PNG file.
     """
     require_integer("seed", seed, 0)
-    instance = Scenario.preset(preset).sample(np.random.default_rng(seed))
-    schedules: list[Schedule] = []
-    table = Table("solver", "guarantee", "served", "ratio", "batches", "ends (ms)", "solved in (ms)")
-    options = {"equal_bandwidth_channels": equal_bandwidth_channels} if equal_bandwidth_channels else {}
-    for name in solver or tuple(solvers()):
+    room = face(split(preset)[0])
+    instance = scenario_named(preset).sample(np.random.default_rng(seed))
+    known, given = solvers(split(preset)[0]), _options(option)
+    plans: list[Plan] = []
+    table = Table("solver", "guarantee", "plan", "solved in (ms)")
+    table.columns[-1].justify = "right"
+    for name in solver or known:
+        own = {key: value for key, value in given.items() if name not in known or key in known[name].options}
         try:
-            solve(instance, name, **options)  # kernels compile at their first call
-            schedule = solve(instance, name, **options)
+            solve(instance, name, **own)  # kernels compile at their first call
+            plan: Plan = solve(instance, name, **own)
         except UnsupportedInstance as error:
             if solver:
                 raise
-            table.add_row(name, "does not cover this instance", *[""] * 5)
             print(f"left out: {error}")
             continue
-        schedules.append(schedule)
-        table.add_row(
-            name,
-            solvers()[name].guarantee,
-            f"{schedule.served} of {schedule.n_users}",
-            f"{schedule.served_ratio:.3f}",
-            str(len(schedule)),
-            f"{schedule.finish_seconds * 1e3:.1f}",
-            f"{schedule.elapsed * 1e3:.3f}",
-        )
-    Console(width=120).print(table)
-    best = max(schedules, key=lambda schedule: schedule.served)
-    print(f"\n{best}\n{text_gantt(best, instance)}")
+        plans.append(plan)
+        table.add_row(name, known[name].guarantee, str(plan).partition(": ")[2], f"{plan.elapsed * 1e3:.3f}")
+    Console(width=140).print(table)
+    sign = 1 if plans[0].SENSE == "max" else -1
+    best = max(plans, key=lambda plan: sign * plan.objective)
     if out is not None:
-        save_figure(gantt(best, instance), out)
+        save_figure(room.gantt(best, instance), out)
+    print(f"\n{best}\n{room.text_gantt(best, instance)}")
+    if out is not None:
         print(f"written: {out}")
 
 
-app.command(evaluate)
-app.command(execute)
+def _options(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Options from name=value; a value that is no number, True or False is a string."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        require(bool(name and equals), "option", text, "name=value")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[name] = value
+    return options
 
 
 @app.command
-def list_solvers() -> None:
-    """List the solvers and what each guarantees."""
-    for entry in solvers().values():
+def list_solvers(system: str = FIRST) -> None:
+    """List the solvers and what each guarantees.
+
+    Args:
+        system: Whose solvers.
+    """
+    for entry in solvers(system).values():
         print(f"{entry.name:13s} {entry.guarantee:42s} {entry.description}")
+
+
+app.command(evaluate)
+for _system in SYSTEMS:
+    if find_spec(f"baselines.{_system}.commands"):  # what only this system has
+        for _command in import_module(f"baselines.{_system}.commands").COMMANDS:
+            app.command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -136,11 +136,11 @@ def player_of(policy: object, trials: Trials, field_name: str = "policy") -> Pla
         InvalidValue: It is something else, or it reads or plays something else than the environment has.
         UnsupportedInstance: The solver does not cover the scenario.
     """
-    if policy == RANDOM:
-        return ActsAtRandom(trials.seed)
     if isinstance(policy, str):
+        if policy == RANDOM:
+            return ActsAtRandom(trials.seed)
         policy = (policy, {})
-    if isinstance(policy, tuple) and len(policy) == 2 and isinstance(policy[1], Mapping):
+    if isinstance(policy, tuple) and len(policy) == 2 and isinstance(policy[0], str) and isinstance(policy[1], Mapping):
         name, options = policy
         require_covered(trials, name, options)
         redraws = trials.episode(0).instance.redraws
@@ -178,7 +178,7 @@ def solvers_of(trials: Trials) -> dict[str, Solver]:
 
 
 def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> None:
-    """Raise unless a solver with options covers the first of the trials.
+    """Raise unless a solver with options covers the trials: all of a set, the first of a scenario, which are alike.
 
     Raises:
         UnknownName: There is no such solver or option.
@@ -189,8 +189,9 @@ def require_covered(trials: Trials, name: str, options: Mapping[str, Any]) -> No
     if name not in known:
         raise UnknownName("solver", name, (RANDOM, *known))
     known[name].check_options(options)
-    if reason := known[name].why_not(trials.episode(0).instance):
-        raise UnsupportedInstance(reason)
+    for n in range(1 if trials.benchmark is None else trials.count):
+        if reason := known[name].why_not(trials.episode(n).instance):
+            raise UnsupportedInstance(reason)
 
 
 # ---------------------------------------------------------------- playing

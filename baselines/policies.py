@@ -71,9 +71,8 @@ class Planner(Replanning):
         Raises:
             UnknownName: There is no such solver.
         """
-        known = {name for system in SYSTEMS for name in solvers(system)}
-        if solver not in known:
-            raise UnknownName("solver", solver, known)
+        if not any(solver in solvers(system) for system in SYSTEMS):
+            raise UnknownName("solver", solver, [name for system in SYSTEMS for name in solvers(system)])
         self.solver, self.options = solver, options
 
     def planned_actions(self, env: Environment) -> list[Any]:

@@ -22,7 +22,7 @@ from benchmarks.measuring import (
 )
 from benchmarks.sampling import legal_actions
 from pl_env.partial_loading import dynamics, stepping
-from pl_env.partial_loading.arrays import environments_at
+from pl_env.partial_loading.arrays import episodes_at
 from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
 
 N_ENVS = 1024
@@ -31,14 +31,14 @@ STEPS = 100
 
 @numba.njit(error_model="numpy")
 def _draw_uniforms(addresses, unloaded_ns, count):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(e.state)):
         dynamics.draw_uniforms(e, n, count)
 
 
 @numba.njit(error_model="numpy")
 def _draw(addresses, unloaded_ns, uniforms, requested, upload):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(e.state)):
         scratch, radio = e.uniforms[0].reshape(3, -1), e.radio
         scratch[:] = uniforms[n]
@@ -48,7 +48,7 @@ def _draw(addresses, unloaded_ns, uniforms, requested, upload):
             radio[0],
             radio[1],
             radio[2],
-            radio[3],
+            e.unit_upload_ns[n],
             requested[n],
             e.mean_snr[0],
             upload[n],
@@ -57,14 +57,14 @@ def _draw(addresses, unloaded_ns, uniforms, requested, upload):
 
 @numba.njit(error_model="numpy")
 def _sort(addresses, unloaded_ns, requested, upload):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(e.state)):
         dynamics.sort_users(requested[n], upload[n], e.first_user[n], e.users[0], e.sorted_upload[n])
 
 
 @numba.njit(error_model="numpy")
 def _begin(addresses, unloaded_ns, requested, upload):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(e.state)):
         e.requested_model[0], e.upload_ns[0] = requested[n], upload[n]
         dynamics.begin_episode(e, n, -1)
@@ -72,14 +72,14 @@ def _begin(addresses, unloaded_ns, requested, upload):
 
 @numba.njit(error_model="numpy")
 def _observe(addresses, unloaded_ns):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(e.state)):
         e.any_legal[n] = dynamics.observe(e, n, False)
 
 
 @numba.njit(error_model="numpy")
 def _serve_and_undo(addresses, unloaded_ns, actions):
-    e = environments_at(addresses, unloaded_ns)
+    e = episodes_at(addresses, unloaded_ns)
     for n in range(len(actions)):
         elapsed, resident = e.state[n, ELAPSED], e.state[n, RESIDENT]
         n_batches, n_served = e.state[n, N_BATCHES], e.state[n, N_SERVED]
@@ -101,7 +101,7 @@ def parts() -> None:
         _, _, _, _, info = env.step(legal_actions(info["action_mask"], rng.random(N_ENVS)))
     actions = legal_actions(info["action_mask"], rng.random(N_ENVS))
     requested, upload = np.empty((N_ENVS, k), dtype=np.int64), np.empty((N_ENVS, k), dtype=np.int64)
-    arrays = (env._addresses, env._arrays.unloaded_ns)
+    arrays = (env.episodes.addresses, env.episodes.arrays.unloaded_ns)
 
     def draw_again() -> tuple:
         uniforms = rng.random((N_ENVS, 3, k))

@@ -75,7 +75,7 @@ def memory() -> None:
     _, few = traced(2)
     env, many = traced(N_ENVS + 2)
     inner = env.unwrapped
-    in_arrays = sum(array.nbytes for array in inner._arrays) / N_ENVS
+    in_arrays = sum(array.nbytes for array in inner.episodes.arrays) / N_ENVS
     spaces = sum(
         array.nbytes
         for box in env.observation_space.values()

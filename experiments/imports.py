@@ -15,8 +15,11 @@ Graph = dict[str, set[str]]
 
 HOUSE = Path(__file__).parents[1]
 TOP = "train"
-FACADES = {"pl_env", "agents"}
+FACADES = {"pl_env", "baselines", "agents"}
 """Packages whose own names are those of the first system, too; they alone may import a room from outside."""
+
+BUILT_ON = {"real_models": "partial_loading"}
+"""Rooms of no system that build on one."""
 
 
 def module_graph() -> Graph:
@@ -105,8 +108,9 @@ def into_rooms(modules: Graph) -> list[tuple[str, str]]:
 
 
 def _system(module: str) -> str | None:
-    """The system in whose room a module stands; real models are PartialLoading's."""
+    """The system in whose room a module stands, or on which its room builds."""
     room = room_of(module).partition(".")[2]
+    room = BUILT_ON.get(room, room)
     return room if room in SYSTEMS else None
 
 

@@ -114,11 +114,6 @@ class Result:
     objective: NDArray[np.float64]
     seconds: NDArray[np.float64]
 
-    @property
-    def served_ratio(self) -> NDArray[np.float64]:
-        """The objective, by the name that it has in PartialLoading."""
-        return self.objective
-
     def row(self, label: str) -> int:
         """Row of a curve."""
         return [curve.label for curve in self.point.curves].index(label)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pl_env.command_line import exit_code
+from pl_env.errors import abbreviated
+from pl_env.figures import save_figure
 from pl_env.packages import require_package
 from pl_env.partial_loading.library import ModelLibrary
-from pl_env.partial_loading.rendering import save_figure
 from pl_env.real_models.plots import fit_plot, sharing_map
-from pl_env.real_models.scanning import CheckpointScan, private_bytes, scan_as, shared_bytes
+from pl_env.real_models.scanning import UNKNOWN, CheckpointScan, private_bytes, scan_as, shared_bytes
 from pl_env.real_models.scanning import scan as scan_checkpoints
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 app = tyro.extras.SubcommandApp()
 
-_MOST_COLUMNS = 10
+_MOST_COLUMNS = 6
 Out = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 
@@ -66,21 +68,28 @@ def _print_sharing(found: CheckpointScan) -> None:
         else:
             amounts = np.where(np.arange(library.n_models) == i, -1, shared[i])
             closest = int(amounts.argmax())
-            others = [f"{library.model_names[closest]} ({shared[i, closest] / 1e6:.3f})"]
+            others = [f"{_printed(library.model_names[closest])} ({shared[i, closest] / 1e6:.3f})"]
         size = int(library.model_bytes[i])
         sizes = [f"{value / 1e6:.3f}" for value in (size, size - private[i], private[i])]
-        table.add_row(str(i), model.name, library.architectures[i], *sizes, *others)
+        table.add_row(str(i), _printed(model.name), _printed(library.architectures[i]), *sizes, *others)
     Console(width=160).print(table)
     for model in found.models:
         if model.tied_names:
-            print(
-                f"{model.name}: {len(model.tied_names)} tied tensors are counted once, such as {model.tied_names[0]!r}"
-            )
+            tied = f"{len(model.tied_names)} tied tensors are counted once, such as {model.tied_names[0]!r}"
+            print(abbreviated(f"{model.name}: {tied}", 200))
+    unknown = library.architectures.count(UNKNOWN)
+    if unknown:
+        print(f"the architecture of {unknown} models is {UNKNOWN!r}, as their files do not say it; give --architecture")
     together = int(library.block_bytes.sum())
     print(
         f"{library.n_models} models of {library.model_bytes.sum() / 1e6:.1f} MB are {together / 1e6:.1f} MB of "
         f"different content in {library.n_blocks} blocks; sharing: {_SHARING_WORDS[library.sharing]}"
     )
+
+
+def _printed(name: str) -> str:
+    """A name out of a file, for a table: short, and without what a terminal or rich would take as a command."""
+    return escape(abbreviated(name, 60))
 
 
 _SHARING_WORDS = {

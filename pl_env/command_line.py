@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -9,7 +10,13 @@ from pl_env.errors import PlEnvError
 
 
 def exit_code(command: Callable[[], object]) -> int:
-    """Run a command and give its exit code: 1 after one sentence on a user's mistake or a file, 130 if interrupted."""
+    """Run a command and give its exit code: 1 after one sentence on a user's mistake or a file, 130 if interrupted.
+
+    Where the terminal knows only some letters, question marks stand for the others.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         command()
     except (PlEnvError, OSError) as error:

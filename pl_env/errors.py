@@ -6,7 +6,33 @@ each has a class; all of them are a `PlEnvError`. Anything else that escapes is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_LONGEST_VALUE = 80
+_LONGEST_LIST = 600
+_LONGEST_MESSAGE = 299
+
+
+def abbreviated(text: str, most: int = _LONGEST_VALUE) -> str:
+    """A text on one line of printable characters, cut in the middle where it is longer than ``most``.
+
+    Texts of other libraries, and of files, can be as long as a file, and can hold a terminal's escape codes.
+    """
+    part = text if len(text) <= 3 * most else text[: 2 * most] + text[-most:]
+    line = "".join(letter if letter.isprintable() else "?" for letter in re.sub(r"\s*\n\s*", " ", part))
+    if len(line) <= most and len(part) == len(text):
+        return line
+    head = 2 * (most - 5) // 3
+    return f"{line[:head]} ... {line[head + 5 - most :]}"
+
+
+def shown(value: object) -> str:
+    """`repr` of a value, abbreviated for a message."""
+    try:
+        return abbreviated(repr(value))
+    except Exception:  # an integer of thousands of digits, or a mistake in a class of the user's
+        return f"<{type(value).__name__}>"
 
 
 class PlEnvError(Exception):
@@ -22,7 +48,7 @@ class UnknownName(PlEnvError, ValueError):
 
     def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
         known = sorted(known)
-        super().__init__(f"there is no {what} {name!r}; known are: {', '.join(known)}")
+        super().__init__(f"there is no {what} {shown(name)}; known are: {abbreviated(', '.join(known), _LONGEST_LIST)}")
         self._arguments = (what, name, known)
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, object, list[str]]]:
@@ -55,4 +81,10 @@ class MissingPackage(PlEnvError, ImportError):
 
 
 class FileFormatError(PlEnvError):
-    """A file is missing, truncated, damaged, or was written by something else."""
+    """A file is missing, truncated, damaged, or was written by something else.
+
+    The message is one line below 300 characters, whatever the file says.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(abbreviated(message, _LONGEST_MESSAGE))

@@ -6,13 +6,13 @@ import math
 from collections.abc import Collection
 from numbers import Integral, Real
 
-from pl_env.errors import InvalidValue
+from pl_env.errors import InvalidValue, shown
 
 
 def require(condition: bool, field: str, value: object, allowed: str) -> None:
     """Raise `InvalidValue` unless ``condition`` holds."""
     if not condition:
-        raise InvalidValue(f"{field} is {value!r}; it must be {allowed}")
+        raise InvalidValue(f"{field} is {shown(value)}; it must be {allowed}")
 
 
 def require_integer(field: str, value: object, low: int, high: int | None = None) -> None:
@@ -26,8 +26,15 @@ def require_real(field: str, value: object, low: float, high: float = math.inf, 
     """Require a finite number in [low, high], or in (low, high] with ``above``."""
     bound = f"above {low:g}" if above else f"at least {low:g}"
     allowed = f"a finite number {bound}" + ("" if math.isinf(high) else f" and at most {high:g}")
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    good = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     require(good and (low < value if above else low <= value) and value <= high, field, value, allowed)  # type: ignore[operator]
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def require_one_of(field: str, value: object, allowed: Collection[str]) -> None:

@@ -41,7 +41,8 @@ def read_only(field: str, value: Any, dtype: type[np.generic], ndim: int) -> NDA
 def _converted(field: str, value: Any, dtype: type[np.generic]) -> NDArray[Any]:
     try:
         original = np.asarray(value)
-        array = original.astype(dtype)
+        with np.errstate(invalid="ignore"):  # what NaN becomes is found out below
+            array = original.astype(dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidValue(f"{field} cannot be read as an array of {np.dtype(dtype)}: {error}") from None
     same = original.size == 0 or (original.dtype.kind in "biuf" and np.array_equal(array, original, equal_nan=True))

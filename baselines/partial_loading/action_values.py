@@ -8,7 +8,7 @@ batch sizes of a model share them. That takes a sixth of the time of one dynamic
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,10 @@ from baselines.partial_loading.expected_uploads import later_upload_ns
 from baselines.partial_loading.runs import NEVER, require_clusters_message
 from pl_env.compiling import compiled, inlined
 from pl_env.errors import UnsupportedInstance
+from pl_env.low_level import addresses_of, array_reader, zeros_of
 from pl_env.partial_loading.arrays import EpisodeArrays, episodes_at
 from pl_env.partial_loading.dynamics import ELAPSED, RESIDENT
 from pl_env.partial_loading.episodes import Episodes
-from pl_env.partial_loading.serving_table import ServingTable
 
 Ints = NDArray[np.int64]
 SmallInts = NDArray[np.int32]
@@ -29,18 +29,31 @@ ILLEGAL = -1.0
 """Stands for the value of an action that is not legal."""
 
 
-class _StackedClusters(NamedTuple):
-    """`Clusters` of L libraries, and their loading overheads."""
+class _Work(NamedTuple):
+    """What the kernels need besides the episodes; handed over by address, so that no reference is ever counted."""
 
-    members: Ints  # (L, I)
-    cluster: Ints  # (L, I)
-    shared_ns: Ints  # (L, I)
-    private_ns: Ints  # (L, I)
-    overhead_ns: Ints  # (L,)
+    members: Annotated[Ints, "L", "I"]  # `Clusters` of the libraries, as are the next three
+    cluster: Annotated[Ints, "L", "I"]
+    shared_ns: Annotated[Ints, "L", "I"]
+    private_ns: Annotated[Ints, "L", "I"]
+    overhead_ns: Annotated[Ints, "L"]  # of loading
+    later_ns: Annotated[Ints, "N", "later"]  # of `later_upload_ns`
+    values: Annotated[NDArray[np.float32], "N", "A"]  # out
+
+    bounds: Annotated[Ints, "I + 1"]  # scratch, as are all that follow: where each cluster begins in ``members``
+    later: Annotated[Ints, "K"]  # later uploads of one model's users
+    own_run_ns: Annotated[Ints, "K + 1"]  # its runs, from none on
+    run_start: Annotated[Ints, "I + 1"]  # `_Runs`
+    run_ns: Annotated[Ints, "K"]
+    least_ns: Annotated[Ints, "frontiers", "K + 1"]  # `_Frontiers`
+    reach: Annotated[Ints, "frontiers"]
+
+
+_work_at = array_reader(_Work)
 
 
 class _Library(NamedTuple):
-    """One of them, and what a batch computes."""
+    """One library."""
 
     members: Ints  # (I,)
     cluster: Ints  # (I,)
@@ -92,12 +105,9 @@ def action_values(episodes: Episodes, later_ns: Ints | None = None, *, fractiona
     Raises:
         UnsupportedInstance: The sharing is not clustered, or loading is not affine.
     """
-    arrays = episodes.arrays
-    values = np.full(arrays.mask.shape, ILLEGAL, dtype=np.float32)
-    clusters = _stack_clusters(episodes.libraries)
-    later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
-    _action_values(episodes.addresses, arrays.unloaded_ns, clusters, later_ns, fractional, values)
-    return values
+    work = _work_for(episodes, later_ns)
+    _action_values(episodes.addresses, episodes.arrays.unloaded_ns, addresses_of(work), fractional)
+    return work.values
 
 
 def later_uploads(episodes: Episodes, later_ns: Ints | None = None) -> NDArray[np.float32]:
@@ -109,65 +119,77 @@ def later_uploads(episodes: Episodes, later_ns: Ints | None = None) -> NDArray[n
         episodes: The episodes.
         later_ns: As in `action_values`.
     """
-    arrays = episodes.arrays
-    uploads = np.ones_like(arrays.upload_time)
+    uploads = np.ones_like(episodes.arrays.upload_time)
     later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
-    _later_uploads(episodes.addresses, arrays.unloaded_ns, later_ns, uploads)
+    _later_uploads(episodes.addresses, episodes.arrays.unloaded_ns, later_ns, uploads)
     return uploads
 
 
-def _stack_clusters(tables: list[ServingTable]) -> _StackedClusters:
-    found = [table.clusters for table in tables]
-    if any(clusters is None for clusters in found):
-        raise UnsupportedInstance(require_clusters_message("action_values"))
-    overhead_ns = np.array([table.load_overhead_ns for table in tables], dtype=np.int64)
-    stacks = {
-        name: np.stack([getattr(each, name) for each in found])
-        for name in ("members", "cluster", "shared_ns", "private_ns")
+def _work_for(episodes: Episodes, later_ns: Ints | None) -> _Work:
+    arrays, libraries = episodes.arrays, episodes.libraries
+    later_ns = later_upload_ns(episodes) if later_ns is None else later_ns
+    (n, n_models, batch_cap), most_users = arrays.upload_time.shape, arrays.sorted_upload.shape[1]
+    sizes = {
+        "N": n,
+        "L": len(libraries),
+        "I": n_models,
+        "I + 1": n_models + 1,
+        "A": n_models * batch_cap,
+        "K": most_users,
+        "K + 1": most_users + 1,
+        "later": later_ns.shape[1],
+        "frontiers": 4 * n_models + 4,
     }
-    return _StackedClusters(**stacks, overhead_ns=overhead_ns)
+    work = zeros_of(_Work, sizes, np.int64)
+    for row, table in enumerate(libraries):
+        clusters = table.clusters
+        if clusters is None:
+            raise UnsupportedInstance(require_clusters_message("action_values"))
+        work.members[row], work.cluster[row] = clusters.members, clusters.cluster
+        work.shared_ns[row], work.private_ns[row] = clusters.shared_ns, clusters.private_ns
+        work.overhead_ns[row] = table.load_overhead_ns
+    work.later_ns[:] = later_ns
+    work.values[:] = ILLEGAL
+    return work
 
 
 @compiled
 def _action_values(
-    addresses: Ints,  # of `addresses_of`
-    unloaded_ns: NDArray[Any],  # the array, for its type
-    clusters: _StackedClusters,
-    later_ns: Ints,  # (N, K), or (N, 0)
+    addresses: Ints,  # of the episodes
+    unloaded_ns: NDArray[Any],  # their array, for its type
+    work_addresses: Ints,  # of a `_Work`
     fractional: bool,
-    values: NDArray[np.float32],  # (N, I · b_cap) out where legal
 ) -> None:
-    e = episodes_at(addresses, unloaded_ns)
+    e, w = episodes_at(addresses, unloaded_ns), _work_at(work_addresses, unloaded_ns)
     n_models, batch_cap = e.upload_time.shape[1], e.upload_time.shape[2]
-    most_users = e.sorted_upload.shape[1]
-    runs = _Runs(np.zeros(n_models + 1, dtype=np.int64), np.empty(most_users, dtype=np.int64))
-    alone, before = _room(n_models, most_users), _room(n_models + 1, most_users)
-    after, others = _room(n_models + 1, most_users), _room(n_models, most_users)
-    rest, following = _room(1, most_users), _room(1, most_users)
-    bounds = np.empty(n_models + 1, dtype=np.int64)
-    later, own_run_ns = np.empty(most_users, dtype=np.int64), np.empty(most_users + 1, dtype=np.int64)
-    for n in range(len(values)):
+    runs, frontiers = _Runs(w.run_start, w.run_ns), _Frontiers(w.least_ns, w.reach)
+    # The rows of the frontiers: each cluster alone; all before it and all from it on, joined; all but it; one model's.
+    before, after, others = n_models, 2 * n_models + 1, 3 * n_models + 2
+    rest, following = 4 * n_models + 2, 4 * n_models + 3
+    for n in range(len(w.values)):
         if not e.any_legal[n]:
             continue
-        state, library = _state_of(e, n, later_ns), _library_of(e, clusters, e.library[n])
-        load_ns = e.load_ns[e.library[n], e.state[n, RESIDENT]]
-        _tabulate_all(library, state, later, runs)
-        n_clusters = _find_bounds(library, bounds)
+        state, library = _state_of(e, n, w.later_ns), _library_of(e, w, e.library[n])
+        _tabulate_all(library, state, w.later, runs)
+        n_clusters = _find_bounds(library, w.bounds)
         for c in range(n_clusters):
-            _of_cluster(library, runs, bounds[c], bounds[c + 1], -1, state.left_ns, alone, c)
-        _join_all_but_one(alone, n_clusters, state.left_ns, before, after, others)
+            _of_cluster(library, runs, w.bounds[c], w.bounds[c + 1], -1, state.left_ns, frontiers, c)
+        _join_all_but_one(frontiers, n_clusters, state.left_ns, before, after, others)
         for c in range(n_clusters):
-            for member in range(bounds[c], bounds[c + 1]):
+            for member in range(w.bounds[c], w.bounds[c + 1]):
                 model = library.members[member]
-                first, stop = model * batch_cap, (model + 1) * batch_cap
+                first = model * batch_cap
                 if not e.mask[n, first]:
                     continue
-                _of_cluster(library, runs, bounds[c], bounds[c + 1], model, state.left_ns, rest, 0)
-                _join(rest, 0, others, c, following, 0, state.left_ns)
-                _value_batches(
-                    library, state, model, load_ns[model], e.mask[n, first:stop], following, fractional,
-                    later, own_run_ns, values[n, first:stop],
-                )  # fmt: skip
+                _of_cluster(library, runs, w.bounds[c], w.bounds[c + 1], model, state.left_ns, frontiers, rest)
+                _join(frontiers, rest, others + c, following, state.left_ns)
+                load_ns = e.load_ns[e.library[n], e.state[n, RESIDENT], model]
+                for size in range(1, batch_cap + 1):
+                    if e.mask[n, first + size - 1]:
+                        w.values[n, first + size - 1] = size + _users_after(
+                            library, state, model, size, load_ns, frontiers, following, fractional,
+                            w.later, w.own_run_ns,
+                        )  # fmt: skip
 
 
 @compiled
@@ -201,13 +223,13 @@ def _state_of(e: EpisodeArrays, n: int, later_ns: Ints) -> _State:
 
 
 @inlined
-def _library_of(e: EpisodeArrays, clusters: _StackedClusters, t: int) -> _Library:
+def _library_of(e: EpisodeArrays, w: _Work, t: int) -> _Library:
     return _Library(
-        clusters.members[t],
-        clusters.cluster[t],
-        clusters.shared_ns[t],
-        clusters.private_ns[t],
-        clusters.overhead_ns[t],
+        w.members[t],
+        w.cluster[t],
+        w.shared_ns[t],
+        w.private_ns[t],
+        w.overhead_ns[t],
         e.per_sample[t],
         e.per_batch[t],
         e.max_batch[t],
@@ -269,11 +291,6 @@ def _tabulate_all(library: _Library, state: _State, later: Ints, runs: _Runs) ->
 
 
 @inlined
-def _room(groups: int, most_users: int) -> _Frontiers:
-    return _Frontiers(np.empty((groups, most_users + 1), dtype=np.int64), np.zeros(groups, dtype=np.int64))
-
-
-@inlined
 def _clear(frontiers: _Frontiers, row: int) -> None:
     frontiers.least_ns[row] = NEVER
     frontiers.least_ns[row, 0] = 0
@@ -292,99 +309,99 @@ def _of_cluster(
     _clear(out, row)
     for place in range(stop - 1, start - 1, -1):
         model = library.members[place]
-        if model == resident:
+        if model == resident or runs.start[model] == runs.start[model + 1]:
             continue
         private, missing = library.private_ns[model], max(0, library.shared_ns[model] - held)
         first_load = private + missing + (library.overhead_ns if private + missing > 0 else 0)
         next_load = private + (library.overhead_ns if private > 0 else 0)
-        _add_model(out, row, first_load, next_load, runs.ns[runs.start[model] : runs.start[model + 1]], budget)
+        _add_model(out, row, first_load, next_load, runs, model, budget)
 
 
-@compiled
-def _add_model(frontiers: _Frontiers, row: int, first_load: int, next_load: int, run_ns: Ints, budget: int) -> None:
+@inlined
+def _add_model(
+    frontiers: _Frontiers, row: int, first_load: int, next_load: int, runs: _Runs, model: int, budget: int
+) -> None:
     """Let one more model join a cluster's frontier, which only its first model enters with shared blocks to load."""
-    least_ns, reach = frontiers.least_ns[row], frontiers.reach[row]
+    least_ns, run_ns = frontiers.least_ns, runs.ns
+    reach, begin, count = frontiers.reach[row], runs.start[model], runs.start[model + 1] - runs.start[model]
     usable = 0
-    while usable < len(run_ns) and next_load + run_ns[usable] <= budget:
+    while usable < count and next_load + run_ns[begin + usable] <= budget:
         usable += 1
+    if usable == 0:
+        return
     new_reach = reach
     for u in range(reach + usable, 0, -1):  # downwards, so that entry u - k is still without this model
-        best = least_ns[u]
+        best = least_ns[row, u]
         for k in range(max(1, u - reach), min(usable, u - 1) + 1):
-            best = min(best, least_ns[u - k] + next_load + run_ns[k - 1])
+            best = min(best, least_ns[row, u - k] + next_load + run_ns[begin + k - 1])
         if u <= usable:
-            best = min(best, first_load + run_ns[u - 1])
+            best = min(best, first_load + run_ns[begin + u - 1])
         if best <= budget:
-            least_ns[u] = best
+            least_ns[row, u] = best
             new_reach = max(new_reach, u)
     frontiers.reach[row] = new_reach
 
 
 @compiled
-def _join(one: _Frontiers, row_1: int, two: _Frontiers, row_2: int, out: _Frontiers, row: int, budget: int) -> None:
-    """The frontier of two groups that share nothing; ``out`` is another row."""
-    _clear(out, row)
-    first, second, least_ns = one.least_ns[row_1], two.least_ns[row_2], out.least_ns[row]
-    reach = 0
-    for u in range(one.reach[row_1] + 1):
-        for v in range(two.reach[row_2] + 1):
-            time = first[u] + second[v]
+def _join(frontiers: _Frontiers, one: int, other: int, out: int, budget: int) -> None:
+    """The frontier of two groups that share nothing, from two rows into a third."""
+    _clear(frontiers, out)
+    least_ns, reach = frontiers.least_ns, 0
+    for u in range(frontiers.reach[one] + 1):
+        for v in range(frontiers.reach[other] + 1):
+            time = least_ns[one, u] + least_ns[other, v]
             if time > budget:  # a frontier never falls
                 break
-            if time < least_ns[u + v]:
-                least_ns[u + v] = time
+            if time < least_ns[out, u + v]:
+                least_ns[out, u + v] = time
             reach = max(reach, u + v)
-    out.reach[row] = reach
+    frontiers.reach[out] = reach
 
 
 @compiled
-def _join_all_but_one(
-    alone: _Frontiers, count: int, budget: int, before: _Frontiers, after: _Frontiers, out: _Frontiers
-) -> None:
-    """The frontier of all clusters but one, for each; ``before`` and ``after`` it are joined on the way."""
-    _clear(before, 0)
+def _join_all_but_one(frontiers: _Frontiers, count: int, budget: int, before: int, after: int, others: int) -> None:
+    """From the frontiers of clusters in the first rows, those of all clusters but each, in rows from ``others`` on."""
+    _clear(frontiers, before)
     for c in range(count):
-        _join(before, c, alone, c, before, c + 1, budget)
-    _clear(after, count)
+        _join(frontiers, before + c, c, before + c + 1, budget)
+    _clear(frontiers, after + count)
     for c in range(count - 1, -1, -1):
-        _join(after, c + 1, alone, c, after, c, budget)
+        _join(frontiers, after + c + 1, c, after + c, budget)
     for c in range(count):
-        _join(before, c, after, c + 1, out, c, budget)
+        _join(frontiers, before + c, after + c + 1, others + c, budget)
 
 
 # ---------------------------------------------------------------- values
 
 
 @compiled
-def _value_batches(
+def _users_after(
     library: _Library,
     state: _State,
     model: int,
+    size: int,
     load_ns: int,
-    legal: NDArray[np.int8],  # (b_cap,)
-    following: _Frontiers,  # (1, K + 1) of all other models after this one
+    frontiers: _Frontiers,
+    following: int,  # row of all other models' frontier after this one
     fractional: bool,
     later: Ints,  # (K,) scratch
     own_run_ns: Ints,  # (K + 1,) scratch
-    values: NDArray[np.float32],  # (b_cap,) out where legal
-) -> None:
-    """Value of a model's batches: their users, then more of the model itself, then others."""
-    elapsed = load_ns + library.per_batch[model]
-    for b in range(1, len(legal) + 1):
-        if not legal[b - 1]:
-            break
-        place = state.next_user[model] + b
-        elapsed += state.upload_ns[place - 1] + library.per_sample[model]
-        count = _sorted_later(state, model, place, later)
-        own_run_ns[0] = 0
-        _tabulate(library, model, later, count, own_run_ns, 1)
-        values[b - 1] = b + _most_users(following, own_run_ns, count, state.left_ns - elapsed, fractional)
+) -> float:
+    """Users served after a batch: more of the model itself, then others."""
+    place = state.next_user[model]
+    left = state.left_ns - load_ns - library.per_batch[model]
+    for b in range(size):
+        left -= state.upload_ns[place + b] + library.per_sample[model]
+    count = _sorted_later(state, model, place + size, later)
+    own_run_ns[0] = 0
+    _tabulate(library, model, later, count, own_run_ns, 1)
+    return _most_users(frontiers, following, own_run_ns, count, left, fractional)
 
 
 @compiled
-def _most_users(frontier: _Frontiers, own_run_ns: Ints, count: int, budget: int, fractional: bool) -> float:
+def _most_users(frontiers: _Frontiers, row: int, own_run_ns: Ints, count: int, budget: int, fractional: bool) -> float:
     """Most users within the budget: k of the resident model, then others."""
-    least_ns, u = frontier.least_ns[0], frontier.reach[0]
+    least_ns, u = frontiers.least_ns[row], frontiers.reach[row]
     best = 0.0
     for k in range(count + 1):
         rest = budget - own_run_ns[k]

@@ -25,8 +25,8 @@ from experiments.partial_loading.variants import UNCHANGED, VARIANTS
 from experiments.points import EXPERIMENT_STREAM, Result, code_version
 from experiments.tables import render, write_csv
 from pl_env import protocols
+from pl_env.figures import save_figure
 from pl_env.files import write_atomically
-from pl_env.partial_loading.rendering import save_figure
 from pl_env.partial_loading.scenario import Scenario
 
 TEMPLATE = Path(__file__).parent / "report.md.jinja"

@@ -1,6 +1,6 @@
 """PartialLoading (arXiv 2503.22982): in which order to load models that share blocks, and how many users to serve.
 
-All of these names are names of ``pl_env``, too.
+All of these names but ``text_gantt`` are names of ``pl_env``, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pl_env.partial_loading.validation import check
 
 if TYPE_CHECKING:
     from pl_env.partial_loading.env import PartialLoadingEnv
-    from pl_env.partial_loading.rendering import gantt
+    from pl_env.partial_loading.rendering import gantt, text_gantt
     from pl_env.partial_loading.vector_env import PartialLoadingVectorEnv
 
 __all__ = [
@@ -38,12 +38,14 @@ __all__ = [
     "build_library",
     "check",
     "gantt",
+    "text_gantt",
 ]
 
 _LAZY = {
     "PartialLoadingEnv": "pl_env.partial_loading.env",
     "PartialLoadingVectorEnv": "pl_env.partial_loading.vector_env",
     "gantt": "pl_env.partial_loading.rendering",
+    "text_gantt": "pl_env.partial_loading.rendering",
 }
 
 

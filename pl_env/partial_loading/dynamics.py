@@ -187,6 +187,23 @@ def redraw_pending(
         _sort_group(pending, sorted_upload[next_user[i] : first_user[i + 1]])
 
 
+@compiled
+def pending_users(
+    first_user: Indices,
+    next_user: Indices,
+    users: Indices,
+    sorted_upload: Ints,
+    upload_ns: Ints,  # (K,) out: those of the pending users, by user
+) -> Ints:
+    """Indices of the users not yet served, ascending."""
+    pending = np.zeros(first_user[-1], dtype=np.bool_)
+    for i in range(len(next_user)):
+        for place in range(next_user[i], first_user[i + 1]):
+            pending[users[place]] = True
+            upload_ns[users[place]] = sorted_upload[place]
+    return np.flatnonzero(pending)
+
+
 # ---------------------------------------------------------------- what a batch takes
 
 

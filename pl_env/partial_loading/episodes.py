@@ -190,13 +190,12 @@ class Episodes:
     def draw(self, which: Ints) -> None:
         """Begin some episodes anew: the same numbers, from the same state of the generator, as `Scenario.sample`."""
         assert self.generators
-        self._draw_constants(which)
+        if not self._alike:
+            self._draw_constants(which)
         stepping.begin_many(self.addresses, self.arrays.unloaded_ns, which, True, -1)
 
     def _draw_constants(self, which: Ints) -> None:
-        """Draw the libraries and the numbers of users of some episodes, where they are not the same for all."""
-        if self._alike:
-            return
+        """Draw the libraries and the numbers of users of some episodes, where they are not fixed."""
         scenario = self._scenario
         assert scenario is not None
         for n in which.tolist():
@@ -216,7 +215,7 @@ class Episodes:
         arrays.n_users[n] = n_users
 
     def _row_of(self, n: int, table: ServingTable) -> int:
-        """The row of a library: its own, a free one, that of the library which only episode n has had, or a new one."""
+        """The row of a library: the one it has, else a free one, one that only episode n has used, or a new one."""
         for row, known in enumerate(self.libraries):
             if known is table:
                 return row
@@ -250,12 +249,11 @@ class Episodes:
         """Make room; everything stays as it is."""
         self._room = replace(self._room, **more)  # type: ignore[arg-type]
         larger = self._room.allocate()
-        old: NDArray[Any]
-        new: NDArray[Any]
-        for old, new in zip(self.arrays, larger, strict=True):
+        for name in EpisodeArrays._fields:
+            old, new = getattr(self.arrays, name), getattr(larger, name)
             new[tuple(slice(length) for length in old.shape)] = old
         self.arrays = larger
-        for row in range(len(self.libraries)):  # cut off elsewhere in int64
+        for row in range(len(self.libraries)):  # loading times are cut off elsewhere in int64
             self._write_library(row)
         self._bind()
 
@@ -270,8 +268,8 @@ class Episodes:
         twin._scenario, twin._alike, twin.generators, twin.libraries = None, False, [], list(self.libraries)
         own_rows = {"N", "N or 1"} if room.keeps_users else {"N"}
         copies: dict[str, NDArray[Any]] = {}
-        array: NDArray[Any]
-        for name, array, (_, axes) in zip(EpisodeArrays._fields, self.arrays, fields_of(EpisodeArrays), strict=True):
+        for name, (_, axes) in zip(EpisodeArrays._fields, fields_of(EpisodeArrays), strict=True):
+            array = getattr(self.arrays, name)
             along = next((axis for axis, length in enumerate(axes) if length in own_rows), None)
             copies[name] = array.copy() if along is None else array.take(which, axis=along)
         copies["generators"] = np.zeros((0, 2), dtype=np.int64)
@@ -293,7 +291,7 @@ class Episodes:
         """
         if uniforms is not None:
             self.arrays.uniforms[:] = uniforms
-        if resetting is not None:
+        if resetting is not None and not self._alike:
             self._draw_constants(np.flatnonzero(resetting))
         assert self.generators or uniforms is not None or not self.redraws
         stepping.step_many(
@@ -330,34 +328,33 @@ class Episodes:
     def pending_users(self, n: int) -> Ints:
         """Indices of the users of episode n that are not yet served, ascending, int64."""
         assert self._room.keeps_users
-        return np.sort(self.arrays.users[n, self._pending_places(n)]).astype(np.int64)
-
-    def _pending_places(self, n: int) -> Ints:
-        """Where the pending users stand in ``users`` and ``sorted_upload``."""
-        model = self._model_at(n)
-        return np.flatnonzero(np.arange(len(model)) >= self.arrays.next_user[n][model])
-
-    def _model_at(self, n: int) -> Ints:
-        """The model of the user at each place."""
-        return np.repeat(np.arange(self._room.models), np.diff(self.arrays.first_user[n]))
+        a = self.arrays
+        return dynamics.pending_users(a.first_user[n], a.next_user[n], a.users[n], a.sorted_upload[n], a.upload_ns[0])
 
     def remaining(self, n: int) -> Instance:
         """What is left of episode n as an instance of its own: pending users, present channels, time left.
 
         Its user i is entry i of `pending_users`. Where users are not kept they stand by model, then by upload time.
         """
-        arrays, kept = self.arrays, self._room.keeps_users
-        places = self._pending_places(n)
-        if kept:
-            places = places[np.argsort(arrays.users[n, places])]
+        arrays = self.arrays
+        mean_snr: Floats | None = None
+        if self._room.keeps_users:
+            users = self.pending_users(n)
+            requested_model, upload_ns = arrays.requested_model[n][users], arrays.upload_ns[0][users]
+            mean_snr = arrays.mean_snr[n][users]
+        else:
+            first, following = arrays.first_user[n], arrays.next_user[n]
+            model = np.repeat(np.arange(self._room.models), np.diff(first))
+            places = np.flatnonzero(np.arange(len(model)) >= following[model])
+            requested_model, upload_ns = model[places], arrays.sorted_upload[n][places]
         return Instance(
-            table=self.libraries[arrays.library[n]],
-            requested_model=self._model_at(n)[places],
-            upload_ns=arrays.sorted_upload[n, places],
-            deadline_ns=int(arrays.deadline_ns[n] - arrays.state[n, ELAPSED]),
-            slot_ns=int(arrays.slot_ns[n]),
-            resident=int(arrays.state[n, RESIDENT]),
+            table=self.libraries[arrays.library.item(n)],
+            requested_model=requested_model,
+            upload_ns=upload_ns,
+            deadline_ns=arrays.deadline_ns.item(n) - arrays.state.item(n, ELAPSED),
+            slot_ns=arrays.slot_ns.item(n),
+            resident=arrays.state.item(n, RESIDENT),
             fading="batch" if arrays.redraws[n] else "episode",
-            mean_snr=arrays.mean_snr[n, arrays.users[n, places]] if kept else None,
-            unit_upload_ns=float(arrays.unit_upload_ns[n]),
+            mean_snr=mean_snr,
+            unit_upload_ns=arrays.unit_upload_ns.item(n),
         )

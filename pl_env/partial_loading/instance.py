@@ -89,6 +89,10 @@ class Instance(Stored, ReadOnlyArrays):
             known = self.unit_upload_ns > 0 and bool((self.mean_snr > 0).all())
             require(known, "mean_snr and unit_upload_ns", "unknown", "above 0 where fading is 'batch'")
 
+    def __repr__(self) -> str:
+        models = f"{self.n_models} models of {self.n_blocks} blocks"
+        return f"<Instance: {self.n_users} users, {models}, deadline {self.deadline_ns / 1e6:g} ms>"
+
     @property
     def redraws(self) -> bool:
         """Whether channels are drawn anew in mid-episode, so that no schedule made at the start holds to the end."""
@@ -188,5 +192,6 @@ class Instance(Stored, ReadOnlyArrays):
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Instance:
         users = {name: arrays.pop(name) for name in _USER_ARRAYS}
+        require("load_ns" in arrays, "load_ns", "missing", "in the file")  # I² of them, before so many are derived
         table = ServingTable(load_overhead_ns=header.pop("load_overhead_ns"), affine=header.pop("affine"), **arrays)
         return cls(table=table, **users, **header)  # type: ignore[arg-type]

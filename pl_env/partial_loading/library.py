@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pl_env.files import Stored
 from pl_env.layers import layer_table
-from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.partial_loading.serving_table import ServingTable, require_blocks
 from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.read_only import ReadOnlyArrays, read_only
 
@@ -29,7 +29,7 @@ class ModelLibrary(Stored, ReadOnlyArrays):
         model_names: Name of each model (I names); "model-0", "model-1", … unless given.
 
     Raises:
-        InvalidValue: Shapes disagree or a size is negative.
+        InvalidValue: Shapes disagree, or a size is negative or too large.
     """
 
     KIND: ClassVar[str] = "model-library"
@@ -47,8 +47,6 @@ class ModelLibrary(Stored, ReadOnlyArrays):
             require(isinstance(value, (tuple, list)), name, value, "a tuple of strings")
             object.__setattr__(self, name, tuple(value))
         n_models, n_blocks = self.has_block.shape
-        names = self.model_names or tuple(f"model-{i}" for i in range(n_models))
-        object.__setattr__(self, "model_names", names)
         require(n_models >= 1, "has_block.shape", self.has_block.shape, "(I, J) with at least one model")
         require(
             self.block_bytes.shape == (n_blocks,),
@@ -56,11 +54,20 @@ class ModelLibrary(Stored, ReadOnlyArrays):
             self.block_bytes.shape,
             f"({n_blocks},), one size per column of has_block",
         )
-        smallest = int(self.block_bytes.min(initial=0))
-        require(smallest >= 0, "min(block_bytes)", smallest, "at least 0")
-        for name, values in (("architectures", self.architectures), ("model_names", names)):
-            require(len(values) == n_models, f"len({name})", len(values), f"{n_models}, one per model")
-            require(all(isinstance(value, str) for value in values), name, values, "strings")
+        require_blocks(self.block_bytes)
+        self._require_strings("architectures")
+        if not self.model_names:
+            object.__setattr__(self, "model_names", tuple(f"model-{i}" for i in range(n_models)))
+        self._require_strings("model_names")
+
+    def _require_strings(self, name: str) -> None:
+        values, n_models = getattr(self, name), self.n_models
+        require(len(values) == n_models, f"len({name})", len(values), f"{n_models}, one per model")
+        require(all(isinstance(value, str) for value in values), name, values, "strings")
+
+    def __repr__(self) -> str:
+        megabytes = float(self.block_bytes.sum()) / 1e6
+        return f"<ModelLibrary: {self.n_models} models of {self.n_blocks} blocks, {megabytes:,.1f} MB>"
 
     @property
     def n_models(self) -> int:

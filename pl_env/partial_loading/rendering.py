@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pl_env.files import write_atomically
+from pl_env.figures import ShownFigure
 from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule
@@ -42,19 +39,11 @@ def gantt(schedule: Schedule, instance: Instance, title: str | None = None) -> F
         title: Title in place of the schedule's own summary.
 
     Returns:
-        A figure; ``figure.savefig("gantt.png")`` writes it.
+        A figure; ``figure.savefig("gantt.png")`` writes it, and a notebook shows it.
     """
-    figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(*_FIGURE_INCHES)
     _draw_gantt(figure, schedule, instance, title)
     return figure
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    write_atomically(path, buffer.getvalue())
 
 
 def _draw_gantt(figure: Figure, schedule: Schedule, instance: Instance, title: str | None) -> None:
@@ -151,8 +140,7 @@ class Viewer:
 
             self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
         else:
-            self._figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-            FigureCanvasAgg(self._figure)
+            self._figure = ShownFigure(*_FIGURE_INCHES)
 
     def draw(self, schedule: Schedule, instance: Instance) -> NDArray[np.uint8] | None:
         """Draw an episode so far; the frame as uint8 (height, width, 3), or None in a window."""

@@ -18,7 +18,7 @@ from pl_env.partial_loading.dynamics import draw_users
 from pl_env.partial_loading.instance import FADING, Instance
 from pl_env.partial_loading.library import SHARING, ModelLibrary, build_library, most_blocks
 from pl_env.partial_loading.server import ComputeProfile, EdgeServer
-from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.partial_loading.serving_table import LARGEST_BATCH, ServingTable
 from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.times import LONGEST_NS, NS_PER_SECOND, nanoseconds
 
@@ -31,7 +31,7 @@ class Scenario(Configured):
 
     Attributes:
         n_users: Users K of an episode, or a range (low, high), both included, from which each episode draws.
-        n_models: Models I in the library.
+        n_models: Models I in the library; 50 or, where a ``library`` is given, its own number, unless given.
         sharing: "bls" (bottom layers shared within a cluster) or "general" (layers at arbitrary positions).
         backbones: Architectures that models are fine-tuned from, round-robin; one cluster each.
         theta: Mean fraction of a model's layers that are shared.
@@ -48,7 +48,7 @@ class Scenario(Configured):
         fading: "episode" (one channel draw, as in the paper) or "batch" (pending users are drawn anew before every
             batch).
         upload_bits: Bits D_k that a user sends (a raw 128×128 RGB image).
-        deadline: T_bar in seconds, at most one hour.
+        deadline: T_bar in seconds, from a nanosecond to one hour.
         slot: Slot length in seconds; only the slotted planners use it.
         max_batch_size: Batch cap b_cap besides GPU memory; it sizes the action space.
         server: The `EdgeServer`.
@@ -59,7 +59,7 @@ class Scenario(Configured):
     """
 
     n_users: int | tuple[int, int] = 80
-    n_models: int = 50
+    n_models: int = None  # type: ignore[assignment]  # set in __post_init__
     sharing: str = "bls"
     backbones: tuple[str, ...] = ("resnet18", "resnet34", "resnet50")
     theta: float = 0.85
@@ -91,9 +91,9 @@ class Scenario(Configured):
         require_real("path_loss_exponent", self.path_loss_exponent, 0, 10)
         require_one_of("fading", self.fading, FADING)
         require_real("upload_bits", self.upload_bits, 0, 1e15, above=True)
-        require_real("deadline", self.deadline, 0, LONGEST_NS / NS_PER_SECOND, above=True)
+        require_real("deadline", self.deadline, 1 / NS_PER_SECOND, LONGEST_NS / NS_PER_SECOND)
         require_real("slot", self.slot, 1e-6, LONGEST_NS / NS_PER_SECOND)
-        require_integer("max_batch_size", self.max_batch_size, 1, 1024)
+        require_integer("max_batch_size", self.max_batch_size, 1, LARGEST_BATCH)
 
     def _check_users(self) -> None:
         if isinstance(self.n_users, (tuple, list)):
@@ -107,6 +107,11 @@ class Scenario(Configured):
         require_real("request_skew", self.request_skew, 0, 10)
 
     def _check_library(self) -> None:
+        require(
+            self.library is None or isinstance(self.library, ModelLibrary), "library", self.library, "a ModelLibrary"
+        )
+        if self.n_models is None:
+            object.__setattr__(self, "n_models", 50 if self.library is None else self.library.n_models)
         require_integer("n_models", self.n_models, 1, 100_000)
         require_one_of("sharing", self.sharing, SHARING)
         require(isinstance(self.backbones, (tuple, list)), "backbones", self.backbones, "a tuple of architectures")
@@ -122,7 +127,6 @@ class Scenario(Configured):
                     raise UnknownName("backbone", backbone, ARCHITECTURES)
                 self.server.profile(backbone)
             return
-        require(isinstance(self.library, ModelLibrary), "library", self.library, "a ModelLibrary")
         require(not self.resample_library, "resample_library", True, "False where a library is given")
         same = self.library.n_models == self.n_models
         require(same, "n_models", self.n_models, f"{self.library.n_models}, as in the library")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import FileFormatError, UnknownName
+from pl_env.errors import FileFormatError, UnknownName, abbreviated
 from pl_env.files import read_json, write_atomically
 from pl_env.layers import BYTES_PER_PARAMETER, layer_table
 from pl_env.partial_loading.library import ModelLibrary
-from pl_env.partial_loading.serving_table import ServingTable
+from pl_env.partial_loading.serving_table import MOST_BYTES, ServingTable
 from pl_env.ranges import require, require_integer, require_real
 from pl_env.times import nanoseconds, nanoseconds_up
 
@@ -46,6 +46,7 @@ class ComputeProfile:
         require_real("seconds_per_sample", self.seconds_per_sample, 0, 3600)
         require_real("seconds_per_batch", self.seconds_per_batch, 0, 3600)
         require_integer("activation_bytes", self.activation_bytes, 0)
+        require(self.activation_bytes <= MOST_BYTES, "activation_bytes", self.activation_bytes, f"at most {MOST_BYTES}")
 
 
 def resnet_profile(architecture: str, seconds_per_sample: float, seconds_per_batch: float) -> ComputeProfile:
@@ -91,8 +92,15 @@ class EdgeServer:
         require_real("gpu_bytes_per_second", self.gpu_bytes_per_second, 1.0)
         require_real("load_overhead", self.load_overhead, 0, 3600)
         require_integer("memory_bytes", self.memory_bytes, 0)
+        require(self.memory_bytes <= MOST_BYTES, "memory_bytes", self.memory_bytes, f"at most {MOST_BYTES}")
         good = isinstance(self.profiles, tuple) and all(isinstance(p, ComputeProfile) for p in self.profiles)
         require(good, "profiles", self.profiles, "a tuple of ComputeProfile")
+
+    def __repr__(self) -> str:
+        disk, gpu = self.disk_bytes_per_second / 1e9, self.gpu_bytes_per_second / 1e9
+        names = abbreviated(", ".join(profile.architecture for profile in self.profiles), 60)
+        memory = f"{self.memory_bytes / 1e9:g} GB of memory"
+        return f"<EdgeServer: disk {disk:g} GB/s, GPU {gpu:g} GB/s, {memory}, profiles of {names or 'nothing'}>"
 
     @property
     def load_seconds_per_byte(self) -> float:
@@ -163,9 +171,11 @@ class EdgeServer:
         """
         try:
             fields = dict(_read(path)["server"])
-            profiles = tuple(ComputeProfile(**profile) for profile in fields.pop("profiles"))
+            listed = fields.pop("profiles")
+            require(isinstance(listed, list), "profiles", listed, "a list")
+            profiles = tuple(ComputeProfile(**profile) for profile in listed)
             return cls(**fields, profiles=profiles)
-        except (KeyError, TypeError, ValueError) as error:  # InvalidValue is a ValueError
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # InvalidValue is a ValueError
             raise FileFormatError(f"{path}: not a valid {FORMAT} ({error})") from None
 
 

@@ -12,7 +12,34 @@ from numpy.typing import NDArray
 from pl_env.partial_loading.dynamics import affine_load_ns
 from pl_env.ranges import require, require_integer
 from pl_env.read_only import ReadOnlyArrays, read_only
-from pl_env.times import LONGEST_NS
+from pl_env.times import LONGEST_LOAD_NS, LONGEST_NS
+
+LARGEST_BATCH = 1_024
+"""Most users of a batch, and most channels of equal width: 1,024 uploads of `LONGEST_UPLOAD_NS` are 1.02e17 ns."""
+
+MOST_BLOCKS = 1_000_000
+"""So many blocks that take `LONGEST_NS` each add up to 3.6e18 ns, less than 2^63."""
+
+MOST_BYTES = 10**18
+"""Most bytes of a library; sums of its blocks stay below 2^63."""
+
+
+def require_blocks(block_bytes: NDArray[np.int64]) -> None:
+    """Require sizes of blocks of which no sum leaves int64.
+
+    Raises:
+        InvalidValue: A size is negative, or there are too many blocks or bytes.
+    """
+    require_integer("len(block_bytes)", len(block_bytes), 0, MOST_BLOCKS)
+    smallest = int(block_bytes.min(initial=0))
+    require(smallest >= 0, "min(block_bytes)", smallest, "at least 0")
+    together = float(block_bytes.sum(dtype=np.float64))  # as int64 the sum itself could wrap around
+    require(together <= MOST_BYTES, "sum(block_bytes)", together, f"at most {MOST_BYTES}")
+
+
+def _require_loads(load_ns: NDArray[np.int64]) -> None:
+    require_integer("min(load_ns)", int(load_ns.min()), 0)
+    require_integer("max(load_ns)", int(load_ns.max()), 0, LONGEST_LOAD_NS)
 
 
 @dataclass(frozen=True)
@@ -73,38 +100,46 @@ class ServingTable(ReadOnlyArrays):
         object.__setattr__(self, "has_block", read_only("has_block", self.has_block, np.bool_, 2))
         n_models, n_blocks = self.has_block.shape
         require(n_models >= 1, "has_block.shape", self.has_block.shape, "(I, J) with at least one model")
-        for name, length in (
-            ("block_bytes", n_blocks),
-            ("block_load_ns", n_blocks),
-            ("compute_ns_per_sample", n_models),
-            ("compute_ns_per_batch", n_models),
-            ("max_batch", n_models),
+        for name, length, largest in (
+            ("block_bytes", n_blocks, MOST_BYTES),
+            ("block_load_ns", n_blocks, LONGEST_NS),
+            ("compute_ns_per_sample", n_models, LONGEST_NS),
+            ("compute_ns_per_batch", n_models, LONGEST_NS),
+            ("max_batch", n_models, LARGEST_BATCH),
         ):
             array = read_only(name, getattr(self, name), np.int64, 1)
             require(array.shape == (length,), f"{name}.shape", array.shape, f"({length},)")
-            largest = None if name == "block_bytes" else LONGEST_NS
             require_integer(f"min({name})", int(array.min(initial=0)), 0)
             require_integer(f"max({name})", int(array.max(initial=0)), 0, largest)
             object.__setattr__(self, name, array)
+        require_blocks(self.block_bytes)
         require(isinstance(self.affine, bool), "affine", self.affine, "True or False")
         require_integer("load_overhead_ns", self.load_overhead_ns, 0, LONGEST_NS)
         object.__setattr__(self, "load_overhead_ns", int(self.load_overhead_ns))
         self._set_load_ns(n_models)
 
     def _set_load_ns(self, n_models: int) -> None:
-        derived = affine_load_ns(self.has_block, self.block_load_ns, self.load_overhead_ns)
+        given = None
         if self.load_ns is None:
             require(self.affine, "load_ns", None, "given where affine is False")
-            load_ns = derived
         else:
-            load_ns = read_only("load_ns", self.load_ns, np.int64, 2)
-            require(load_ns.shape == derived.shape, "load_ns.shape", load_ns.shape, f"{derived.shape}")
-            require_integer("min(load_ns)", int(load_ns.min()), 0)
-            require_integer("max(load_ns)", int(load_ns.max()), 0, 1000 * LONGEST_NS)
-            same = bool(np.array_equal(load_ns, derived))
+            given = read_only("load_ns", self.load_ns, np.int64, 2)
+            shape = (n_models + 1, n_models)
+            require(given.shape == shape, "load_ns.shape", given.shape, f"{shape}")
+            _require_loads(given)
+        load_ns = affine_load_ns(self.has_block, self.block_load_ns, self.load_overhead_ns)
+        _require_loads(load_ns)
+        if given is not None:
+            same = bool(np.array_equal(given, load_ns))
             require(same or not self.affine, "load_ns", "a matrix", "what the blocks imply, unless affine is False")
-            require(not np.diagonal(load_ns).any(), "load_ns", "a matrix", "0 where the model is already resident")
-        object.__setattr__(self, "load_ns", read_only("load_ns", load_ns, np.int64, 2))
+            require(not np.diagonal(given).any(), "load_ns", "a matrix", "0 where the model is already resident")
+            load_ns = given
+        load_ns.setflags(write=False)
+        object.__setattr__(self, "load_ns", load_ns)
+
+    def __repr__(self) -> str:
+        largest = int(self.max_batch.max())
+        return f"<ServingTable: {self.n_models} models of {self.n_blocks} blocks, batches of at most {largest}>"
 
     @property
     def n_models(self) -> int:

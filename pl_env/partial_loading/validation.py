@@ -2,17 +2,24 @@
 
 It shares no code with ``dynamics.py``, so that an error there cannot hide here. It is compiled, at 3 µs a schedule,
 so that every solver's result passes through it.
+
+No sum here can leave int64. A batch has at most `LARGEST_BATCH` users (the table's bound, 10c) and a schedule as many
+channels. So an upload takes at most 1,024 · `LONGEST_UPLOAD_NS` = 1.02e17 ns, a load `LONGEST_LOAD_NS` = 3.6e15 ns and
+compute 1,025 · `LONGEST_NS` = 3.7e15 ns, and they are added to an end that was not past the deadline.
 """
 
 from __future__ import annotations
+
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.compiling import compiled
-from pl_env.errors import InfeasibleSchedule
+from pl_env.errors import InfeasibleSchedule, shown
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.schedule import Schedule
+from pl_env.partial_loading.serving_table import LARGEST_BATCH
 from pl_env.times import LONGEST_UPLOAD_NS
 
 _PROBLEMS = (
@@ -33,10 +40,13 @@ _PROBLEMS = (
 )
 _OK, _MODEL, _NOBODY, _TOO_LARGE, _USER, _TWICE, _OTHER_MODEL = range(7)
 _USER_UPLOAD, _CHANNELS, _UPLOAD, _LOAD, _COMPUTE, _FINISH, _DEADLINE, _LENGTHS = range(7, 15)
+_MANY = 2**61  # users that no array holds; three times as many are still an int64
 
 
 def check(schedule: Schedule, instance: Instance) -> None:
     """Accept a schedule that the instance allows, and that says of its times and users what is true.
+
+    Its status and upper bound must agree with the users it serves; whether they are true takes a solver to know.
 
     Under ``fading="batch"`` the channels of later batches are not in the instance: there the schedule's own record of
     upload times is taken, and the first batch's is compared.
@@ -55,13 +65,16 @@ def check(schedule: Schedule, instance: Instance) -> None:
             raise InfeasibleSchedule(f"schedule: its {name} is {found}, not int64 of {ndim}")
     if history.shape[1] != 6:
         raise InfeasibleSchedule(f"schedule: its history has shape {history.shape}, not (N, 6)")
-    if schedule.equal_bandwidth_channels < 0:
-        raise InfeasibleSchedule(f"schedule: it has {schedule.equal_bandwidth_channels} channels (5)")
+    channels = schedule.equal_bandwidth_channels
+    if not _is_integer(channels) or not 0 <= channels <= LARGEST_BATCH:
+        raise InfeasibleSchedule(
+            f"schedule: it has {shown(channels)} channels (5); at most {LARGEST_BATCH} are possible"
+        )
     problem, batch, user = _first_problem(
         history,
         users,
         uploads,
-        schedule.equal_bandwidth_channels,
+        int(channels),
         instance.requested_model,
         instance.upload_ns,
         instance.has_block,
@@ -82,6 +95,22 @@ def check(schedule: Schedule, instance: Instance) -> None:
         )
     if problem != _OK:
         raise InfeasibleSchedule(f"schedule: batch {batch}: {_PROBLEMS[problem].format(user=user)}")
+    _check_claims(schedule)
+
+
+def _check_claims(schedule: Schedule) -> None:
+    """Refuse a status or an upper bound that the users served contradict."""
+    status, bound, served = schedule.status, schedule.upper_bound, len(schedule.users)
+    if not isinstance(status, str) or status not in ("optimal", "feasible"):
+        raise InfeasibleSchedule(f"schedule: its status is {shown(status)}, neither 'optimal' nor 'feasible'")
+    if not _is_integer(bound) or bound < served:
+        raise InfeasibleSchedule(f"schedule: its upper bound is {shown(bound)}, it serves {served} users")
+    if status == "optimal" and bound != served:
+        raise InfeasibleSchedule(f"schedule: it is 'optimal', serves {served} users, and its upper bound is {bound}")
+
+
+def _is_integer(value: object) -> bool:
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))  # the first is quick
 
 
 @compiled
@@ -110,7 +139,7 @@ def _first_problem(
     """
     total = 0
     for n in range(len(history)):
-        total += max(0, history[n, 1])
+        total = min(total + min(max(0, history[n, 1]), _MANY), _MANY)
     if len(users) != total or len(uploads) != total:
         return _LENGTHS, -1, total
     n_models, n_blocks = has_block.shape

@@ -22,6 +22,9 @@ from pl_env.layers import ARCHITECTURES, layer_table
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.real_models.checkpoints import Checkpoint, StoredTensor, checkpoint_files, file_state, read_checkpoint
 
+UNKNOWN = "unknown"
+"""Architecture of a model whose file does not say it."""
+
 SMALL_BYTES = 4096
 """A smaller tensor is shared only together with its whole layer."""
 
@@ -98,10 +101,14 @@ def scan(
         names: Order of the models; that of ``paths`` unless given.
 
     Raises:
-        FileFormatError: A file is damaged, or changes meanwhile.
+        FileFormatError: A file is missing or damaged, or changes meanwhile.
         InvalidValue: There are no files, two of one name, or other ones than ``names``.
     """
-    files = [path for path in checkpoint_files(paths) if base is None or path.resolve() != base.resolve()]
+    files = list(checkpoint_files(paths))
+    if base is not None:
+        for path in (base, *files):
+            file_state(path)  # that it is there
+        files = [path for path in files if path.resolve() != base.resolve()]
     if not files:
         raise InvalidValue(f"there is no checkpoint besides the base {base}")
     if names is not None:
@@ -150,7 +157,7 @@ def _model(checkpoint: Checkpoint, base: Checkpoint | None, architecture: str | 
     tensors = {tensor.name: tensor for tensor in base.tensors} if base else {}
     tensors |= {tensor.name: tensor for tensor in checkpoint.tensors}
     said = checkpoint.metadata.get("architecture") or (base.metadata.get("architecture") if base else None)
-    named = said or recognised_architecture(tensors) or architecture or "unknown"
+    named = said or recognised_architecture(tensors) or architecture or UNKNOWN
     return ScannedModel(checkpoint.name, named, tensors, _pieces(tensors))
 
 

@@ -123,3 +123,18 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     resumed = engine.run(many_points(), cache, workers=2)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert same(resumed, engine.run(many_points(), tmp_path / "uninterrupted", workers=2))
+
+
+def test_a_source_that_changed_meanwhile_is_noticed(tmp_path):
+    """The parent's key is of the source that it began with."""
+    point = TINY.points(1, seed=0)[0]
+    point.__dict__["key"] = "of an older source"
+    with pytest.raises(PlEnvError, match="the source code changed during the run; start it again"):
+        engine.run([point], tmp_path, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_uncompiled_error_arrives_from_its_process(tmp_path):
+    unknown = Point(Scenario(), (Curve("magic", "magic"),), 1, compiled=False)
+    with pytest.raises(PlEnvError, match="there is no solver 'magic'"):
+        engine.run([unknown], tmp_path, workers=1)

@@ -30,8 +30,8 @@ from agents.partial_loading.decoding import play_greedily
 from experiments.partial_loading.agents.masked_dqn import DQNConfig, train_dqn
 from experiments.tables import markdown
 from pl_env.command_line import exit_code
+from pl_env.figures import save_figure
 from pl_env.files import write_atomically
-from pl_env.partial_loading.rendering import save_figure
 from pl_env.ranges import require_integer, require_one_of
 from pl_env.seeds import VALIDATION_STREAM
 

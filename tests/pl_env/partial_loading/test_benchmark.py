@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 
 import gymnasium
@@ -10,6 +12,8 @@ import pytest
 
 import pl_env
 from pl_env.partial_loading.benchmark import BenchmarkSet
+
+benchmark_module = importlib.import_module("pl_env.partial_loading.benchmark")  # a function has the name, too
 
 NAMES = ("bls-100", "general-100", "general-hard-100", "large-10", "mixed-100")
 
@@ -133,3 +137,40 @@ def test_inconsistent_contents_are_refused(tmp_path):
 def test_unknown_name():
     with pytest.raises(pl_env.UnknownName, match="there is no benchmark set 'bls-1000'; known are: bls-100, general"):
         pl_env.benchmark("bls-1000")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": 3}, "name is 3; it must be a string"),
+        ({"scenario": "bls"}, "scenario is 'bls'; it must be a Scenario"),
+        ({"seed": -1}, "seed is -1; it must be an integer of at least 0"),
+        ({"made_by": "nobody"}, "made_by is 'nobody'; it must be a dictionary"),
+        ({"instances": "abc"}, "instances is 'abc'; it must be a tuple of Instance"),
+        ({"run_models": [0, 1, 4]}, "run_models is array([0, 1, 4]); it must be models of their instances"),
+        ({"run_models": [0, -1, 2]}, "run_models is array([ 0, -1,  2]); it must be models of their instances"),
+        ({"run_counts": [1, -1, 2]}, "run_counts is array([ 1, -1,  2]); it must be from 1 to the users of"),
+        ({"run_counts": [1, 1, 2**62]}, "run_counts is array([                  1,"),
+        ({"upper_bound": [0, 3, 0]}, "upper_bound is array([0, 3, 0]); it must be from the users served to all users"),
+        ({"upper_bound": [2, 3, -1]}, "upper_bound is array([ 2,  3, -1]); it must be from the users served to all"),
+        ({"upper_bound": [2, 3, 99]}, "upper_bound is array([ 2,  3, 99]); it must be from the users served to all"),
+    ],
+)
+def test_impossible_contents(changes, message):
+    with pytest.raises(pl_env.InvalidValue) as caught:
+        dataclasses.replace(small_set(), **changes)
+    assert str(caught.value).startswith(message)
+
+
+def test_more_than_fits_into_memory(monkeypatch):
+    monkeypatch.setattr(benchmark_module, "_MOST_INSTANCES", 2)
+    with pytest.raises(pl_env.InvalidValue, match=r"len\(instances\) is 3; it must be an integer from 0 to 2"):
+        small_set()
+    monkeypatch.setattr(benchmark_module, "_MOST_INSTANCES", 3)
+    monkeypatch.setattr(benchmark_module, "_MOST_TABLE_BYTES", 100)
+    with pytest.raises(pl_env.InvalidValue, match="bytes of all tables is"):
+        small_set()
+
+
+def test_repr_is_one_short_line():
+    assert repr(small_set()) == "<BenchmarkSet 'small': 3 instances, 2 certified optima>"

@@ -221,3 +221,7 @@ def test_remaining_by_hand(instance):
     assert rest.table is instance.table
     kept = ("slot_ns", "fading", "unit_upload_ns")
     assert [getattr(rest, name) for name in kept] == [getattr(instance, name) for name in kept]
+
+
+def test_repr_is_one_short_line(instance):
+    assert repr(instance) == "<Instance: 6 users, 3 models of 4 blocks, deadline 180 ms>"

@@ -157,6 +157,10 @@ def test_files_of_another_kind_or_with_impossible_content_are_refused(tmp_path):
         ({"has_block": [[2, 0], [0, 1]]}, "has_block is 'array of int64'; it must be exactly representable as bool"),
         ({"block_bytes": [1, 2, 3]}, "block_bytes.shape is (3,); it must be (2,), one size per column of has_block"),
         ({"block_bytes": [1, -2]}, "min(block_bytes) is -2; it must be at least 0"),
+        (
+            {"block_bytes": [2**62, 2**62]},
+            "sum(block_bytes) is 9.223372036854776e+18; it must be at most 100000000000000",
+        ),
         ({"block_bytes": [1, 0.5]}, "block_bytes is 'array of float64'; it must be exactly representable as int64"),
         ({"block_bytes": [[1], [2, 3]]}, "block_bytes cannot be read as an array of int64"),
         ({"architectures": ("a",)}, "len(architectures) is 1; it must be 2, one per model"),
@@ -190,3 +194,9 @@ def test_builder_arguments_out_of_range(changes, message):
     with pytest.raises(pl_env.PlEnvError) as caught:
         build(**changes)
     assert str(caught.value).startswith(message)
+
+
+def test_repr_is_one_short_line():
+    library = pl_env.Scenario.preset("tiny").library
+    assert repr(library) == "<ModelLibrary: 3 models of 4 blocks, 200.0 MB>"
+    assert len(repr(pl_env.Scenario.preset("tiny"))) < 800

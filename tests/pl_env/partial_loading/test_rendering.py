@@ -8,6 +8,7 @@ import pytest
 
 import baselines
 import pl_env
+from pl_env.figures import save_figure
 from pl_env.partial_loading import rendering
 from tests import helpers
 
@@ -135,7 +136,7 @@ def test_gantt_chart_has_every_batch_the_deadline_and_the_bytes(schedule):
 def test_gantt_chart_of_any_schedule_can_be_saved(preset, tmp_path):
     instance = pl_env.Scenario.preset(preset).sample(np.random.default_rng(0))
     figure = pl_env.gantt(baselines.solve(instance, "greedy"), instance)
-    rendering.save_figure(figure, tmp_path / "plots" / "gantt.png")
+    save_figure(figure, tmp_path / "plots" / "gantt.png")
     assert (tmp_path / "plots" / "gantt.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -144,10 +145,10 @@ def test_an_empty_schedule_has_a_chart(tmp_path):
         instance = helpers.tiny_with_requests(requests, deadline)
         schedule = baselines.solve(instance, "greedy")
         assert len(schedule) == 0
-        rendering.save_figure(pl_env.gantt(schedule, instance), tmp_path / "empty.png")
+        save_figure(pl_env.gantt(schedule, instance), tmp_path / "empty.png")
         assert len(rendering.text_gantt(schedule, instance).splitlines()) == 2
     at_once = helpers.changed(instance, deadline_ns=0)
-    rendering.save_figure(pl_env.gantt(baselines.solve(at_once, "greedy"), at_once), tmp_path / "empty.png")
+    save_figure(pl_env.gantt(baselines.solve(at_once, "greedy"), at_once), tmp_path / "empty.png")
 
 
 def test_text_chart_has_a_row_per_batch(schedule):
@@ -158,3 +159,8 @@ def test_text_chart_has_a_row_per_batch(schedule):
     assert lines[1].split("|")[1] == "█" * 12 + "▒" + " " * 5
     assert lines[2].split("|")[1] == " " * 13 + "█" * 2 + "▒" + " " * 2
     assert len({len(line) for line in lines[1:3]}) == 1
+
+
+def test_a_notebook_shows_the_chart():
+    chart = pl_env.gantt(baselines.solve(INSTANCE, "greedy"), INSTANCE)
+    assert chart._repr_png_().startswith(b"\x89PNG")

@@ -42,7 +42,7 @@ OUT_OF_RANGE = {
     "path_loss_exponent": ([-1, 11, INF], real("at least 0 and at most 10")),
     "fading": (["rayleigh", None, 0], "one of 'episode', 'batch'"),
     "upload_bits": ([0, -8, INF], real("above 0 and at most 1e+15")),
-    "deadline": ([0, -1, 3601, NAN], real("above 0 and at most 3600")),
+    "deadline": ([0, -1, 1e-10, 3601, NAN], real("at least 1e-09 and at most 3600")),
     "slot": ([0, 1e-7, 3601, NAN], real("at least 1e-06 and at most 3600")),
     "max_batch_size": ([0, 1025, 2.0, None], count(1, 1024)),
     "server": (["fast", None, 3], "an EdgeServer"),
@@ -115,6 +115,22 @@ def test_a_library_that_disagrees():
         with pytest.raises(pl_env.PlEnvError) as caught:
             pl_env.Scenario(**fields)
         assert message in str(caught.value)
+
+
+def test_a_library_says_how_many_models_there_are():
+    tiny = pl_env.Scenario.preset("tiny")
+    scenario = pl_env.Scenario(library=tiny.library, server=tiny.server)
+    assert scenario.n_models == 3
+    assert scenario == pl_env.Scenario().override(library=tiny.library, server=tiny.server)
+    assert scenario.to_dict()["n_models"] == 3
+    assert pl_env.Scenario.from_dict(scenario.to_dict(), tiny.library) == scenario
+    assert pl_env.Scenario().n_models == pl_env.Scenario(n_models=50).n_models == 50
+    assert pl_env.Scenario() == pl_env.Scenario(n_models=50)
+    assert scenario.override(n_users=7).n_models == 3
+
+
+def test_the_shortest_deadline_is_a_nanosecond():
+    assert pl_env.Scenario(deadline=1e-9, n_users=2).sample(np.random.default_rng(0)).deadline_ns == 1
 
 
 def test_presets():

@@ -88,6 +88,7 @@ def test_an_architecture_without_a_profile():
         ("load_overhead", -1e-3, "a finite number at least 0 and at most 3600"),
         ("memory_bytes", 1.5, "an integer of at least 0"),
         ("memory_bytes", -1, "an integer of at least 0"),
+        ("memory_bytes", 10**19, "at most 1000000000000000000"),
         ("profiles", ["resnet18"], "a tuple of ComputeProfile"),
     ],
 )
@@ -104,6 +105,7 @@ def test_server_fields_out_of_range(field, value, allowed):
         ("seconds_per_sample", -1.0, "a finite number at least 0 and at most 3600"),
         ("seconds_per_batch", float("nan"), "a finite number at least 0 and at most 3600"),
         ("activation_bytes", True, "an integer of at least 0"),
+        ("activation_bytes", 10**19, "at most 1000000000000000000"),
     ],
 )
 def test_profile_fields_out_of_range(field, value, allowed):
@@ -111,3 +113,18 @@ def test_profile_fields_out_of_range(field, value, allowed):
     with pytest.raises(pl_env.InvalidValue) as caught:
         pl_env.ComputeProfile(**(good | {field: value}))
     assert str(caught.value) == f"{field} is {value!r}; it must be {allowed}"
+
+
+def test_loads_that_no_integer_holds_are_refused():
+    library = pl_env.ModelLibrary([[1]], [10**18], ("toy",))
+    slow = toy_server(disk_bytes_per_second=1.0, gpu_bytes_per_second=1.0)
+    with pytest.raises(pl_env.InvalidValue, match=r"max\(block_load_ns\) is 4611686018427387904; it must be"):
+        slow.table(library, 8)
+
+
+def test_repr_is_one_short_line():
+    expected = "<EdgeServer: disk 2.3 GB/s, GPU 6.5 GB/s, 24 GB of memory, profiles of resnet18, resnet34, resnet50>"
+    assert repr(pl_env.EdgeServer()) == expected
+    many = tuple(pl_env.ComputeProfile(f"architecture-{n}", 0, 0, 0) for n in range(1000))
+    assert len(repr(pl_env.EdgeServer(profiles=many))) < 140
+    assert "profiles of nothing" in repr(pl_env.EdgeServer(profiles=()))

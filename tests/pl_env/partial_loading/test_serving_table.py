@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pl_env
+from pl_env.partial_loading import serving_table
 from tests import helpers
 
 
@@ -131,6 +132,15 @@ def test_measured_loading_times():
         ({"compute_ns_per_sample": [1]}, "compute_ns_per_sample.shape is (1,); it must be (2,)"),
         ({"compute_ns_per_batch": [1, -1]}, "min(compute_ns_per_batch) is -1; it must be an integer of at least 0"),
         ({"max_batch": [[1, 1]]}, "max_batch.shape is (1, 2); it must be of 1 dimension"),
+        ({"max_batch": [1, 1025]}, "max(max_batch) is 1025; it must be an integer from 0 to 1024"),
+        (
+            {"block_bytes": [1, 2**62]},
+            "max(block_bytes) is 4611686018427387904; it must be an integer from 0 to 10000000",
+        ),
+        (
+            {"block_bytes": [10**18, 1000]},
+            "sum(block_bytes) is 1.000000000000001e+18; it must be at most 1000000000000000",
+        ),
         ({"max_batch": [1, 1.5]}, "max_batch is 'array of float64'; it must be exactly representable as int64"),
         ({"load_overhead_ns": -1}, "load_overhead_ns is -1; it must be an integer from 0 to 3600000000000"),
         ({"load_overhead_ns": 0.5}, "load_overhead_ns is 0.5; it must be an integer from 0 to 3600000000000"),
@@ -141,6 +151,36 @@ def test_fields_out_of_range(changes, message):
     with pytest.raises(pl_env.InvalidValue) as caught:
         pl_env.ServingTable(**(good | {"load_ns": None} | changes))
     assert str(caught.value).startswith(message)
+
+
+def test_no_sum_of_loads_wraps_around():
+    """1,001 hours of blocks are too long for one model, and a million blocks, of which no sum wraps, the most."""
+    hour = 3_600 * 10**9
+    assert table_of(np.ones((1, 1000)), np.full(1000, hour)).load_ns.max() == 1000 * hour
+    with pytest.raises(pl_env.InvalidValue, match=r"max\(load_ns\) is 3603600000000000; it must be"):
+        table_of(np.ones((1, 1001)), np.full(1001, hour))
+    most = serving_table.MOST_BLOCKS
+    assert most * hour < 2**63
+    with pytest.raises(pl_env.InvalidValue, match=r"max\(load_ns\) is 3600000000000000000; it must be"):
+        table_of(np.ones((1, most)), np.full(most, hour), block_bytes=np.zeros(most))
+    with pytest.raises(pl_env.InvalidValue, match=r"len\(block_bytes\) is 1000001; it must be"):
+        table_of(np.ones((1, most + 1)))
+
+
+def test_more_users_than_a_batch_can_upload_for():
+    """184,468 users, whose uploads add up to 0 ns modulo 2^64, were served at once, and that was called optimal."""
+    n = 184_468
+    with pytest.raises(pl_env.InvalidValue, match=r"max\(max_batch\) is 184468; it must be an integer from 0 to 1024"):
+        pl_env.ServingTable(np.zeros((1, 0), bool), [], [], [0], [0], [n])
+    library = pl_env.ModelLibrary(np.zeros((1, 0), bool), [], ("toy",))
+    server = pl_env.EdgeServer(profiles=(pl_env.ComputeProfile("toy", 0, 0, 0),))
+    with pytest.raises(pl_env.InvalidValue, match=r"max\(max_batch\) is 184468"):
+        server.table(library, max_batch_size=n)
+
+
+def test_repr_is_one_short_line():
+    table = table_of([[1, 0], [1, 1]])
+    assert repr(table) == "<ServingTable: 2 models of 2 blocks, batches of at most 1>"
 
 
 def test_arrays_are_read_only_also_after_pickling_and_are_no_one_elses():

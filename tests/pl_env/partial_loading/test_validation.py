@@ -11,6 +11,8 @@ import baselines
 import pl_env
 from pl_env.partial_loading import validation
 from pl_env.partial_loading.dynamics import COMPUTE, FINISH, LOAD, MODEL, SIZE, UPLOAD
+from pl_env.partial_loading.serving_table import LARGEST_BATCH
+from pl_env.times import LONGEST_LOAD_NS, LONGEST_NS, LONGEST_UPLOAD_NS
 from tests import helpers
 
 REQUESTS = [0, 1, 1, 2, 2]
@@ -156,6 +158,20 @@ def test_a_schedule_may_end_on_the_deadline():
         ({"user_upload_ns": np.array([1.0, 2.0, 3.0])}, "its user_upload_ns is float64 of 1 dimensions"),
         ({"user_upload_ns": np.array([], dtype=np.int64)}, "its batches add up to 3 users, it lists 3 with 0 upload"),
         ({"equal_bandwidth_channels": -1}, "it has -1 channels (5)"),
+        ({"equal_bandwidth_channels": 1025}, "it has 1025 channels (5); at most 1024 are possible"),
+        ({"equal_bandwidth_channels": 2**70}, "it has 1180591620717411303424 channels (5)"),
+        ({"equal_bandwidth_channels": float("nan")}, "it has nan channels (5)"),
+        ({"equal_bandwidth_channels": 0.0}, "it has 0.0 channels (5)"),
+        ({"equal_bandwidth_channels": "3"}, "it has '3' channels (5)"),
+        ({"equal_bandwidth_channels": True}, "it has True channels (5)"),
+        ({"status": "best"}, "its status is 'best', neither 'optimal' nor 'feasible'"),
+        ({"status": None}, "its status is None, neither 'optimal' nor 'feasible'"),
+        ({"status": "feasible", "upper_bound": 2}, "its upper bound is 2, it serves 3 users"),
+        ({"status": "feasible", "upper_bound": -1}, "its upper bound is -1, it serves 3 users"),
+        ({"upper_bound": float("nan")}, "its upper bound is nan, it serves 3 users"),
+        ({"upper_bound": 3.0}, "its upper bound is 3.0, it serves 3 users"),
+        ({"upper_bound": True}, "its upper bound is True, it serves 3 users"),
+        ({"status": "optimal", "upper_bound": 4}, "it is 'optimal', serves 3 users, and its upper bound is 4"),
     ],
 )
 def test_shapes_that_disagree_are_refused(fields, message):
@@ -172,6 +188,50 @@ def test_a_negative_batch_size_is_refused():
     short = dataclasses.replace(schedule, users=schedule.users[:2], user_upload_ns=schedule.user_upload_ns[:2])
     with pytest.raises(pl_env.InfeasibleSchedule, match="batch 1: it serves nobody"):
         pl_env.check(short, instance)
+
+
+def test_channels_of_which_the_upload_would_wrap_around_are_refused():
+    """2^61 channels of 8 s take 0 ns modulo 2^64."""
+    n, upload = 8, 8 * 10**9
+    table = pl_env.ServingTable(np.zeros((1, 0), bool), [], [], [0], [0], [n])
+    instance = pl_env.Instance(table, np.zeros(n, int), np.full(n, upload), deadline_ns=10**6)
+    schedule = pl_env.Schedule(np.array([[0, n, 0, 0, 0, 0]]), np.arange(n), np.full(n, upload), n, 2**61)
+    with pytest.raises(pl_env.InfeasibleSchedule, match="it has 2305843009213693952 channels"):
+        pl_env.check(schedule, instance)
+
+
+def test_sizes_that_add_up_only_when_they_wrap_around_are_refused():
+    """The batches' sizes sum to 2 modulo 2^64, and two users are listed; the first batch would read beyond them."""
+    instance = helpers.tiny_with_requests([0, 0, 0])
+    instance = helpers.changed(instance, table={"max_batch": np.array([3, 3, 3])}, deadline_ns=10**9)
+    sizes = [3, 2**62, 2**62, 2**62, 2**62 - 1]
+    history = np.zeros((5, 6), dtype=np.int64)
+    history[:, SIZE] = sizes
+    schedule = pl_env.Schedule(history, np.array([0, 1]), np.full(2, 100_000), 3)
+    with pytest.raises(pl_env.InfeasibleSchedule, match="its batches add up to"):
+        pl_env.check(schedule, instance)
+
+
+def test_the_largest_numbers_that_a_table_allows_do_not_wrap_around():
+    """1,024 users of the longest upload, with the longest load and compute times: late, and nothing else."""
+    n = LARGEST_BATCH
+    loads = [[0], [LONGEST_LOAD_NS]]
+    times = [LONGEST_NS], [LONGEST_NS], [n]
+    table = pl_env.ServingTable(np.zeros((1, 0), bool), [], [], *times, affine=False, load_ns=loads)
+    uploads = np.full(n, LONGEST_UPLOAD_NS)
+    instance = pl_env.Instance(table, np.zeros(n, int), uploads, deadline_ns=LONGEST_NS)
+    for channels in (0, n):
+        row = [0, n, n * LONGEST_UPLOAD_NS, LONGEST_LOAD_NS, (n + 1) * LONGEST_NS]
+        assert sum(row[2:]) < 2**63
+        schedule = pl_env.Schedule(np.array([[*row, sum(row[2:])]]), np.arange(n), uploads, n, channels)
+        with pytest.raises(pl_env.InfeasibleSchedule, match="batch 0: it ends after the deadline"):
+            pl_env.check(schedule, instance)
+
+
+def test_a_bound_above_the_users_served_is_no_contradiction():
+    schedule, instance = served()
+    for bound in (np.int64(3), 4, 5, 6):
+        pl_env.check(dataclasses.replace(schedule, status="feasible", upper_bound=bound), instance)
 
 
 def test_the_resident_model_counts_for_the_first_batch():

@@ -70,6 +70,43 @@ def test_scan_says_what_is_tied(tmp_path, capsys, monkeypatch):
     assert "sharing: none" in out
 
 
+def test_names_out_of_files_cannot_disturb_the_table(tmp_path, capsys, monkeypatch):
+    """Rich takes brackets as its commands, a terminal takes escape codes."""
+    monkeypatch.chdir(tmp_path)
+    for n in range(8):
+        name = tmp_path / "m" / f"[bold]{n}.safetensors"
+        real_models.save(name, {"[/x]\x1b[2J.w": torch.ones(2000), "w": torch.ones(2000)}, "[/red]\x1b[2J" + "y" * 500)
+    assert main(["scan", "m"]) == 0
+    out = capsys.readouterr().out
+    assert "[bold]0" in out
+    assert "[/red]?[2J" in out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) < 200
+
+
+def test_an_unknown_architecture_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for n in range(2):
+        real_models.save(tmp_path / "m" / f"{n}.safetensors", {"x": torch.ones(2000)}, None)
+    assert main(["scan", "m"]) == 0
+    assert "the architecture of 2 models is 'unknown', as their files do not say it" in capsys.readouterr().out
+    assert main(["scan", "m", "--architecture", "mine"]) == 0
+    assert "unknown" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_models", [6, 7, 50])
+def test_the_table_fits_however_many_models_there_are(tmp_path, capsys, monkeypatch, n_models):
+    monkeypatch.chdir(tmp_path)
+    for n in range(n_models):
+        name = f"a-model-with-a-rather-long-name-{n:02d}"
+        real_models.save(tmp_path / "m" / f"{name}.safetensors", {"x": torch.full((2000,), float(n))}, "resnet")
+    assert main(["scan", "m"]) == 0
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert max(map(len, out.splitlines())) <= 160
+    assert ("most in common with" in out) == (n_models > 6)
+
+
 def test_measure_writes_a_server(models, capsys):
     assert main(["scan", "models"]) == 0
     arguments = ["measure", "library.npz", "models", "-o", "server.json", "--plot", "fit.png", "--repeats", "2"]

@@ -1,4 +1,4 @@
-"""``python -m baselines execute``: plan requests for real models on a measured server, and run the schedules."""
+"""Commands of PartialLoading alone: ``python -m baselines execute`` runs schedules for real."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _print_summary(results: list[tuple[Execution, float]], runs: int) -> None:
 
 
 def _draw(executions: list[Execution], deadline: float, out: Path) -> None:
-    from pl_env.partial_loading.rendering import save_figure
+    from pl_env.figures import save_figure
     from pl_env.real_models.plots import planned_and_run
 
     charts = []
@@ -200,3 +200,7 @@ def _draw(executions: list[Execution], deadline: float, out: Path) -> None:
         charts += [(f"{name}, planned", execution.planned_seconds), (f"{name}, measured", execution.seconds)]
     save_figure(planned_and_run(charts, deadline), out)
     print(f"written: {out}")
+
+
+COMMANDS = (execute,)
+"""What ``python -m baselines`` offers besides the commands of all systems."""
