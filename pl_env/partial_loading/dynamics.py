@@ -188,20 +188,16 @@ def redraw_pending(
 
 
 @compiled
-def pending_users(
-    first_user: Indices,
-    next_user: Indices,
-    users: Indices,
-    sorted_upload: Ints,
-    upload_ns: Ints,  # (K,) out: those of the pending users, by user
-) -> Ints:
-    """Indices of the users not yet served, ascending."""
-    pending = np.zeros(first_user[-1], dtype=np.bool_)
+def pending_users(first_user: Indices, next_user: Indices, users: Indices, sorted_upload: Ints) -> tuple[Ints, Ints]:
+    """Indices of the users not yet served, ascending, and their upload times."""
+    n_users = first_user[-1]
+    pending, upload_ns = np.zeros(n_users, dtype=np.bool_), np.empty(n_users, dtype=np.int64)
     for i in range(len(next_user)):
         for place in range(next_user[i], first_user[i + 1]):
             pending[users[place]] = True
             upload_ns[users[place]] = sorted_upload[place]
-    return np.flatnonzero(pending)
+    indices = np.flatnonzero(pending)
+    return indices, upload_ns[indices]
 
 
 # ---------------------------------------------------------------- what a batch takes

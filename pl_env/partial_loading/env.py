@@ -89,7 +89,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
     ## Episode End
     Terminated when no action is legal; the mask of such a state is all ones. Never truncated.
     An illegal action ends the episode with reward 0 and `info["invalid_action"] = True`, or raises `InvalidAction`, as
-    `invalid_action` says.
+    `invalid_action` says. An action outside the space raises it always.
 
     ## Information
     `action_mask`; `invalid_action`; `served` and `elapsed_seconds` so far; and, after a step, the parts of the last
@@ -139,6 +139,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         self.invalid_action = invalid_action
         self.render_mode = render_mode
         self._viewer: Any = None
+        self._has_ended = False
 
         self.episodes = Episodes.of_scenario(self.scenario, 1, keeps_schedule=True)
         self._action_count = self.scenario.n_models * self.scenario.max_batch_size
@@ -191,7 +192,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             InvalidValue: The instance does not fit the environment's spaces, or the options hold something else.
         """
         super().reset(seed=seed)
-        known = options is None or set(options) <= {"instance"}
+        known = options is None or (isinstance(options, dict) and set(options) <= {"instance"})
         require(known, "options", options, 'None or {"instance": an Instance}')
         instance = None if options is None else options.get("instance")
         if instance is not None:
@@ -201,7 +202,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             self.episodes.draw(_ONLY)
         else:
             self.episodes.place(0, instance)
-        self._instance, self._has_begun = instance, True
+        self._instance, self._has_begun, self._has_ended = instance, True, False
         self._redraws = self.episodes.redraws
         upload_ns = self.episodes.arrays.upload_ns[0]
         self._initial_upload_ns = upload_ns.copy() if self._redraws else upload_ns
@@ -242,7 +243,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             Observation, reward (users served / K), terminated, truncated (False), and the info dict.
 
         Raises:
-            InvalidAction: The action is no integer, or is illegal and ``invalid_action`` is "raise".
+            InvalidAction: The action is not of the action space, or is illegal and ``invalid_action`` is "raise".
         """
         try:
             index = operator.index(action)
@@ -253,17 +254,20 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             view = self._bind()
         addresses, unloaded_ns, one_action, observation, mask, numbers, counts, flags = view
         if not 0 <= index < self._action_count:
-            index = -1
-        if self.invalid_action == "raise" and not (self.any_legal and index >= 0 and mask[index]):
-            raise InvalidAction(self._why_illegal(operator.index(action)))
+            raise InvalidAction(f"action is {index}; it must be from 0 to {self._action_count - 1}")
+        if self.invalid_action == "raise" and not (self.any_legal and mask[index]):
+            raise InvalidAction(self._why_illegal(index))
         if self._redraws:
             self._follow_generator()
         one_action[0] = index
         stepping.step_many(addresses, unloaded_ns, one_action, _NOT_RESETTING)
         if self.render_mode == "human":
             self.render()
-        reward, _, elapsed, upload, load, compute = numbers.tolist()
+        reward, elapsed, upload, load, compute = numbers.tolist()
         terminated, invalid, ran = flags.tolist()
+        if invalid and self._has_ended:
+            gymnasium.logger.warn("step() was called after the end of the episode; call reset() first.")
+        self._has_ended = terminated
         info = {
             "action_mask": mask.copy(),
             "invalid_action": invalid,
@@ -277,8 +281,6 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         return {key: row.copy() for key, row in observation}, reward, terminated, False, info
 
     def _why_illegal(self, action: int) -> str:
-        if not 0 <= action < self._action_count:
-            return f"action is {action}; it must be from 0 to {self._action_count - 1}"
         arrays, batch_cap = self.episodes.arrays, self.scenario.max_batch_size
         model, size = action // batch_cap, action % batch_cap + 1
         pending = arrays.first_user[0, model + 1] - arrays.next_user[0, model]

@@ -327,9 +327,15 @@ class Episodes:
 
     def pending_users(self, n: int) -> Ints:
         """Indices of the users of episode n that are not yet served, ascending, int64."""
+        return self._pending(n)[0]
+
+    def _pending(self, n: int) -> tuple[Ints, Ints]:
+        """`pending_users`, and their present upload times."""
         assert self._room.keeps_users
-        a = self.arrays
-        return dynamics.pending_users(a.first_user[n], a.next_user[n], a.users[n], a.sorted_upload[n], a.upload_ns[0])
+        arrays = self.arrays
+        return dynamics.pending_users(
+            arrays.first_user[n], arrays.next_user[n], arrays.users[n], arrays.sorted_upload[n]
+        )
 
     def remaining(self, n: int) -> Instance:
         """What is left of episode n as an instance of its own: pending users, present channels, time left.
@@ -339,9 +345,8 @@ class Episodes:
         arrays = self.arrays
         mean_snr: Floats | None = None
         if self._room.keeps_users:
-            users = self.pending_users(n)
-            requested_model, upload_ns = arrays.requested_model[n][users], arrays.upload_ns[0][users]
-            mean_snr = arrays.mean_snr[n][users]
+            users, upload_ns = self._pending(n)
+            requested_model, mean_snr = arrays.requested_model[n][users], arrays.mean_snr[n][users]
         else:
             first, following = arrays.first_user[n], arrays.next_user[n]
             model = np.repeat(np.arange(self._room.models), np.diff(first))

@@ -27,12 +27,12 @@ from pl_env.times import NS_PER_SECOND
 
 Ints = NDArray[np.int64]
 
-# Rows of what is reported of a step: numbers, counts and flags. RETURN and LENGTH are those of an episode that has just
-# ended; the seconds but the elapsed ones are those of the step's batch.
-REWARD, RETURN, ELAPSED_SECONDS, UPLOAD_SECONDS, LOAD_SECONDS, COMPUTE_SECONDS = range(6)
-SERVED, LENGTH = range(2)
+# Rows of what is reported of a step: numbers, counts and flags. The seconds but the elapsed ones are those of the
+# step's batch.
+REWARD, ELAPSED_SECONDS, UPLOAD_SECONDS, LOAD_SECONDS, COMPUTE_SECONDS = range(5)
+SERVED = 0
 TERMINATED, INVALID, RAN = range(3)
-REPORTED_NUMBERS, REPORTED_COUNTS, REPORTED_FLAGS = 6, 2, 3
+REPORTED_NUMBERS, REPORTED_COUNTS, REPORTED_FLAGS = 5, 1, 3
 
 # Episodes between the one that steps and the one whose rows are fetched into the cache.
 _AHEAD = 6
@@ -95,14 +95,11 @@ def _report(e: EpisodeArrays, n: int, size: int, stepped: bool, accepted: bool) 
     """What Gymnasium wants to know of a step, or of a reset, besides the observation."""
     terminated = stepped and not e.any_legal[n]
     row = e.history[n, min(max(0, e.state[n, N_BATCHES] - 1), e.history.shape[1] - 1)]
-    ran = 1 if accepted else 0
     e.flags[TERMINATED, n] = terminated
     e.flags[INVALID, n] = stepped and not accepted
     e.flags[RAN, n] = accepted
     e.counts[SERVED, n] = e.state[n, N_SERVED]
-    e.counts[LENGTH, n] = e.state[n, N_BATCHES] + 1 - ran if terminated else 0
     e.numbers[REWARD, n] = size / e.n_users[n] if accepted else 0.0
-    e.numbers[RETURN, n] = e.state[n, N_SERVED] / max(1, e.n_users[n]) if terminated else 0.0
     e.numbers[ELAPSED_SECONDS, n] = e.state[n, ELAPSED] / NS_PER_SECOND
     e.numbers[UPLOAD_SECONDS, n] = row[UPLOAD] / NS_PER_SECOND if accepted else 0.0
     e.numbers[LOAD_SECONDS, n] = row[LOAD] / NS_PER_SECOND if accepted else 0.0

@@ -13,14 +13,18 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
+from pl_env.errors import InvalidAction
+from pl_env.partial_loading.dynamics import N_BATCHES
 from pl_env.partial_loading.env import PartialLoadingEnv, observation_space
 from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.stepping import INVALID, LENGTH, RAN, RETURN, REWARD, SERVED, TERMINATED
+from pl_env.partial_loading.stepping import INVALID, RAN, REWARD, SERVED, TERMINATED
 from pl_env.ranges import require, require_integer, require_one_of
 
 Observations = dict[str, NDArray[np.float32]]
+
+_AUTORESET_MODES = tuple(mode.value for mode in AutoresetMode)
 
 
 class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray[Any]]):
@@ -29,8 +33,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
     ``gym.make_vec("PartialLoading-v0", num_envs=1024)`` makes it. Sub-environment i is seeded seed + i. Observations
     are those of the single environment with a leading axis of environments; ``infos`` holds arrays with the keys of
     the single environment's info, and for each a bool array under ``_key`` that says for whom it holds. The action
-    mask is int8 (N, I · b_cap). Where episodes end, ``infos["episode"]`` holds their returns ``r`` and lengths ``l``
-    in steps, and ``infos["_episode"]`` whose they are, as Gymnasium's ``RecordEpisodeStatistics`` reports them.
+    mask is int8 (N, I · b_cap). Where episodes end, ``infos["final_episode"]`` holds their returns ``r`` and lengths
+    ``l`` in steps, and ``infos["_final_episode"]`` whose they are: what Gymnasium's ``RecordEpisodeStatistics`` reports
+    as ``episode``, without its time.
 
     Illegal actions end the episode, as in the single environment; they are never raised. To play given instances, or to
     render, use the single environment.
@@ -45,6 +50,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         copy: bool = True,
         invalid_action: str = "terminate",
         render_mode: None = None,
+        max_episode_steps: int | None = None,
         **overrides: Any,
     ) -> None:
         """Make the environments.
@@ -56,6 +62,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             copy: Return copies of observations and masks; False returns the arrays that the next call overwrites.
             invalid_action: Only "terminate".
             render_mode: Only None.
+            max_episode_steps: Truncate an episode after so many steps, as Gymnasium's ``TimeLimit`` does; None never.
             **overrides: Fields of the scenario, in place of its own.
 
         Raises:
@@ -65,9 +72,13 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         require_integer("num_envs", num_envs, 1)
         require_one_of("invalid_action", invalid_action, ("terminate",))
         require(render_mode is None, "render_mode", render_mode, "None; the single environment renders")
+        if max_episode_steps is not None:
+            require_integer("max_episode_steps", max_episode_steps, 1)
+        require_one_of("autoreset_mode", getattr(autoreset_mode, "value", autoreset_mode), _AUTORESET_MODES)
         self.scenario = scenario = Scenario.of(scenario, **overrides)
         self.num_envs = num_envs
         self.copy = copy
+        self.max_episode_steps = max_episode_steps
         self.render_mode = None
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = PartialLoadingEnv.metadata | {"autoreset_mode": self.autoreset_mode, "render_modes": []}
@@ -104,8 +115,10 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(n)]
         else:
+            require(isinstance(seed, (Sequence, np.ndarray)), "seed", seed, "an integer, None, or a sequence of them")
             seeds = list(seed)
         require(len(seeds) == n, "len(seed)", len(seeds), f"{n}, one for each environment")
+        require(options is None or isinstance(options, dict), "options", options, "None or a dict")
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(n, dtype=np.bool_)))
         good = mask.shape == (n,) and mask.dtype == np.bool_ and bool(mask.any())
@@ -133,9 +146,11 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             actions: Integers (N,) of the action space.
 
         Returns:
-            Observations, rewards float64 (N,), terminations, truncations (all False), and infos.
+            Observations, rewards float64 (N,), terminations, truncations (all False unless ``max_episode_steps`` is
+            given), and infos.
 
         Raises:
+            InvalidAction: An action is outside the action space.
             InvalidValue: The actions are not N integers, the environments were never reset, or one of them has ended
                 and the autoreset mode is DISABLED.
         """
@@ -143,6 +158,9 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         chosen = np.asarray(actions)
         good = chosen.shape == (n,) and chosen.dtype.kind in "iu"
         require(good, "actions", chosen, f"integers of shape ({n},)")
+        if n and not (chosen.min() >= 0 and chosen.max() < self.single_action_space.n):
+            outside = chosen[(chosen < 0) | (chosen >= self.single_action_space.n)][0]
+            raise InvalidAction(f"an action is {outside}; it must be from 0 to {self.single_action_space.n - 1}")
         require(bool(self.episodes.generators), "step()", "called", "called after reset()")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             require(not self._done.any(), "autoreset_mode", "DISABLED", "followed by a reset of what has ended")
@@ -150,16 +168,27 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         self.episodes.step(chosen.astype(np.int64, copy=False), resetting=resetting)
         arrays = self.episodes.arrays
         rewards, terminated = arrays.numbers[REWARD].copy(), arrays.flags[TERMINATED].copy()
+        truncated = np.zeros(n, dtype=np.bool_)
+        if self.max_episode_steps is not None:
+            truncated = self._steps() >= self.max_episode_steps
+        ended = terminated | truncated
         final: dict[str, Any] = {}
-        if np.count_nonzero(terminated):
-            statistics = {"r": arrays.numbers[RETURN].copy(), "l": arrays.counts[LENGTH].copy()}
-            final = {"episode": statistics, "_episode": terminated.copy()}
+        if np.count_nonzero(ended):
+            returns = arrays.counts[SERVED] / np.maximum(1, arrays.n_users)
+            statistics = {"r": np.where(ended, returns, 0.0), "l": np.where(ended, self._steps(), 0)}
+            final = {"final_episode": statistics, "_final_episode": ended.copy()}
             if self.autoreset_mode == AutoresetMode.SAME_STEP:
-                final |= self._final(terminated)
-                self.episodes.draw(np.flatnonzero(terminated))
-        self._done = terminated
+                final |= self._final(ended)
+                self.episodes.draw(np.flatnonzero(ended))
+        self._done = ended
         infos = final | self._infos(np.ones(n, dtype=np.bool_))
-        return self._returned_observations(), rewards, terminated.copy(), np.zeros(n, dtype=np.bool_), infos
+        return self._returned_observations(), rewards, terminated, truncated, infos
+
+    def _steps(self) -> NDArray[np.int64]:
+        """Steps of the present episodes, int64 (N,): batches, and the illegal action that may have ended it."""
+        arrays = self.episodes.arrays
+        steps: NDArray[np.int64] = arrays.state[:, N_BATCHES] + arrays.flags[INVALID]
+        return steps
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
@@ -189,7 +218,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             mask, numbers, counts, flags = mask * present[:, None], numbers * present, counts * present, flags & present
         else:
             mask, numbers, counts, flags = mask.copy() if self.copy else mask, numbers.copy(), counts[:], flags.copy()
-        _, _, elapsed, upload, load, compute = numbers
+        _, elapsed, upload, load, compute = numbers
         ran = flags[RAN]
         infos: dict[str, Any] = {
             "action_mask": mask,

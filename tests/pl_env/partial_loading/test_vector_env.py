@@ -82,7 +82,7 @@ def test_equals_single_environments_to_the_bit(name, mode):
     for _ in range(400):
         actions = choose(rng, ours.action_masks(), illegal=0.02)
         result, expected = ours.step(actions), theirs.step(actions)
-        for key in ("episode", "_episode"):  # its own statistics, tested below
+        for key in ("final_episode", "_final_episode"):  # its own statistics, tested below
             result[4].pop(key, None)
         for part, other in zip(result, expected, strict=True):
             assert_same(part, other)
@@ -126,13 +126,63 @@ def test_episode_statistics_are_those_of_gymnasiums_wrapper(mode):
         actions = choose(rng, ours.action_masks(), illegal=0.02)
         *_, terminations, _, infos = ours.step(actions)
         *_, expected = theirs.step(actions)
-        assert ("episode" in infos) == bool(terminations.any())
+        assert ("final_episode" in infos) == bool(terminations.any())
         if terminations.any():
             seen += int(terminations.sum())
-            np.testing.assert_array_equal(infos["_episode"], expected["_episode"])
-            np.testing.assert_array_equal(infos["episode"]["l"], expected["episode"]["l"])
-            np.testing.assert_allclose(infos["episode"]["r"], expected["episode"]["r"], rtol=0, atol=1e-6)
+            np.testing.assert_array_equal(infos["_final_episode"], expected["_episode"])
+            np.testing.assert_array_equal(infos["final_episode"]["l"], expected["episode"]["l"])
+            np.testing.assert_allclose(infos["final_episode"]["r"], expected["episode"]["r"], rtol=0, atol=1e-6)
     assert seen > 10
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_gymnasiums_wrapper_for_episode_statistics_goes_round_it(mode):
+    """As in every script that trains with vector environments; the wrapper wants the key "episode" for itself."""
+    ours = gym.wrappers.vector.RecordEpisodeStatistics(pl_env.PartialLoadingVectorEnv(5, "bls", autoreset_mode=mode))
+    rng = np.random.default_rng(1)
+    ours.reset(seed=3)
+    ended = 0
+    for _ in range(80):
+        actions = choose(rng, ours.unwrapped.action_masks(), illegal=0.02)
+        *_, terminations, _, infos = ours.step(actions)
+        if terminations.any():
+            ended += int(terminations.sum())
+            np.testing.assert_array_equal(infos["episode"]["l"], infos["final_episode"]["l"])
+    assert ended > 5
+    assert len(ours.return_queue) == ended
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_truncation_is_that_of_gymnasiums_time_limit(mode):
+    """Through `gym.make_vec`, with illegal actions, also in the step in which the time is over."""
+    arguments = {"num_envs": 5, "max_episode_steps": 6, "vector_kwargs": {"autoreset_mode": mode}}
+    ours = gym.make_vec("PartialLoading-v0", num_envs=5, max_episode_steps=6, autoreset_mode=mode)
+    theirs = gym.make_vec("PartialLoading-v0", vectorization_mode="sync", **arguments)
+    rng = np.random.default_rng(0)
+    ours.reset(seed=3), theirs.reset(seed=3)
+    truncated = both = 0
+    for _ in range(60):
+        actions = choose(rng, ours.unwrapped.action_masks(), illegal=0.1)
+        result, expected = ours.step(actions), theirs.step(actions)
+        for key in ("final_episode", "_final_episode"):
+            result[4].pop(key, None)
+        for part, other in zip(result, expected, strict=True):
+            assert_same(part, other)
+        truncated, both = truncated + int(result[3].sum()), both + int((result[2] & result[3]).sum())
+        ended = result[2] | result[3]
+        if mode == AutoresetMode.DISABLED and ended.any():
+            for env in (ours, theirs):
+                env.reset(options={"reset_mask": ended.copy()})
+    assert truncated > 20
+    assert both > 0
+
+
+@pytest.mark.parametrize("action", [-1, 400, 10**9])
+def test_an_action_outside_the_space_is_an_error(action):
+    env = PartialLoadingVectorEnv(2, "bls")
+    env.reset(seed=0)
+    with pytest.raises(pl_env.InvalidAction, match=f"an action is {action}; it must be from 0 to 399"):
+        env.step(np.array([0, action]))
 
 
 def test_make_vec_makes_it():
@@ -197,6 +247,10 @@ def test_masks_are_those_of_the_infos():
         (lambda env: env.reset(seed=[1]), "len\\(seed\\) is 1; it must be 2"),
         (lambda env: env.reset(options={"reset_mask": np.array([True])}), "a bool array of shape \\(2,\\)"),
         (lambda env: env.reset(options={"instance": 3}), "only a reset_mask"),
+        (lambda env: env.reset(options=5), "options is 5; it must be None or a dict"),
+        (lambda env: env.reset(seed=1.5), "seed is 1.5; it must be an integer, None, or a sequence of them"),
+        (lambda env: PartialLoadingVectorEnv(2, autoreset_mode="x"), "autoreset_mode is 'x'; it must be one of"),
+        (lambda env: PartialLoadingVectorEnv(2, max_episode_steps=0), "max_episode_steps is 0"),
         (lambda env: PartialLoadingVectorEnv(0), "num_envs is 0"),
         (lambda env: PartialLoadingVectorEnv(2, invalid_action="raise"), "invalid_action is 'raise'"),
         (lambda env: PartialLoadingVectorEnv(2, render_mode="human"), "the single environment renders"),

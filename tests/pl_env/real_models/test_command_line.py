@@ -171,7 +171,7 @@ import sys
 class Without:
     def find_spec(self, name, path, target=None):
         if name.split(".")[0] in ("torch", "safetensors"):
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Without())
 from pl_env.__main__ import main
 assert main(["scan", "models"]) == 0
