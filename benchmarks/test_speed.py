@@ -8,6 +8,7 @@ import pytest
 
 import baselines
 import pl_env
+import pl_env.systems
 from benchmarks.sampling import legal_action, legal_actions
 
 STEPS = 5_000
@@ -23,7 +24,9 @@ def _random_steps(env: gymnasium.Env) -> int:
     return STEPS
 
 
-@pytest.mark.parametrize("name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0"])
+@pytest.mark.parametrize(
+    "name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0", "Slide-v0"]
+)
 def test_environment_5000_steps(benchmark, name):
     """Random legal actions through ``gym.make``, resets included; target: 60,000 steps/s, 83 ms for 5,000."""
     env = gymnasium.make(name)
@@ -84,3 +87,19 @@ def test_solver_large(benchmark, solver):
     schedule = baselines.solve(instance, solver)
     print(f"\n{schedule}")
     benchmark.pedantic(baselines.solve, args=(instance, solver), rounds=20, warmup_rounds=2)
+
+
+def test_slide_static_large(benchmark):
+    """K = 1,000, five models; the target is 5 ms, checked plan included."""
+    instance = (
+        pl_env.systems.scenario_named("slide/zoo").override(n_users=1000, window=0.0).sample(np.random.default_rng(0))
+    )
+    benchmark(baselines.solve, instance, "static")
+
+
+@pytest.mark.parametrize("preset", ["slide/paper", "slide/default"])
+def test_slide_exact(benchmark, preset):
+    """K = 40, another instance each time; the target is 0.1 s in the median."""
+    scenario = pl_env.systems.scenario_named(preset)
+    instances = iter(scenario.sample(np.random.default_rng(seed)) for seed in range(41))
+    benchmark.pedantic(lambda: baselines.solve(next(instances), "exact"), rounds=40, warmup_rounds=1)

@@ -1,8 +1,10 @@
 """Layer tables of neural networks: parameters, bytes, multiply-accumulates and outputs of every layer.
 
-The tables are derived from the architecture (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016), not
-typed in. Layers are counted as the PartialLoading paper counts them: every convolution, batch normalisation and fully
-connected layer is one, which gives 41, 73 and 107 for ResNet-18, 34 and 50.
+The tables are derived from the architecture, not typed in. ResNets are those of He et al., "Deep Residual Learning for
+Image Recognition", CVPR 2016; layers are counted as the PartialLoading paper counts them: every convolution, batch
+normalisation and fully connected layer is one, which gives 41, 73 and 107 for ResNet-18, 34 and 50. Transformers are
+ViT-B/16 (Dosovitskiy et al., ICLR 2021) and GPT-2 small (Radford et al., 2019): embeddings, layer normalisations and
+linear layers are one each, 75 and 76 of them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pl_env.errors import UnknownName
-from pl_env.ranges import require_integer
+from pl_env.ranges import require, require_integer
 
 BYTES_PER_PARAMETER = 4
 """Weights are single precision (fp32)."""
@@ -24,10 +26,10 @@ class Layer:
     """One layer of a network, in the order of the forward pass.
 
     Attributes:
-        name: Name as in torchvision's state dict, without the tensor's own name.
-        kind: "conv", "bn" or "fc".
+        name: Name as in torchvision's state dict (GPT-2: Hugging Face's), without the tensor's own name.
+        kind: "conv", "bn" or "fc"; in a transformer "embedding", "ln" or "fc".
         parameters: Trainable parameters (a batch normalisation's running statistics are not counted).
-        macs: Multiply-accumulates for one sample; one per output element in a batch normalisation.
+        macs: Multiply-accumulates for one sample; one per output element in a normalisation.
         outputs: Output elements for one sample.
     """
 
@@ -132,3 +134,90 @@ def layer_table(architecture: str, n_classes: int = 10, image_size: int = 128) -
             channels = builder.residual_block(prefix, channels, 64 * 2**stage, stride, network.bottleneck)
     head = Layer("fc", "fc", (channels + 1) * n_classes, channels * n_classes, n_classes)
     return (*builder.layers, head)
+
+
+# ---------------------------------------------------------------- transformers
+
+TRANSFORMERS: tuple[str, ...] = ("vit_b_16", "gpt2")
+"""Names that `transformer_table` knows."""
+
+_WIDTH, _BLOCKS, _PATCH = 768, 12, 16
+_VOCABULARY, _LONGEST_PROMPT = 50_257, 1_024
+
+
+@lru_cache(maxsize=64)
+def transformer_table(
+    architecture: str, n_classes: int = 1000, image_size: int = 224, prompt_tokens: int = 256
+) -> tuple[Layer, ...]:
+    """Layers of ViT-B/16 with an ``n_classes``-way head, or of GPT-2 small.
+
+    GPT-2's head is the token embedding once more (tied): it has no parameters of its own, but work, for the last token.
+
+    Args:
+        architecture: One of `TRANSFORMERS`.
+        n_classes: Classes of the ViT's head.
+        image_size: Pixels a side of the ViT's square RGB images, a multiple of 16.
+        prompt_tokens: Tokens of GPT-2's prompt.
+
+    Raises:
+        UnknownName: The architecture is not one of `TRANSFORMERS`.
+        InvalidValue: A size is out of range.
+    """
+    if architecture not in TRANSFORMERS:
+        raise UnknownName("architecture", architecture, TRANSFORMERS)
+    require_integer("n_classes", n_classes, 1)
+    require_integer("image_size", image_size, _PATCH)
+    require(image_size % _PATCH == 0, "image_size", image_size, f"a multiple of {_PATCH}")
+    require_integer("prompt_tokens", prompt_tokens, 1, _LONGEST_PROMPT)
+    return _vit(n_classes, image_size) if architecture == "vit_b_16" else _gpt2(prompt_tokens)
+
+
+def _vit(n_classes: int, image_size: int) -> tuple[Layer, ...]:
+    """Patches, class token and positions are one layer, as none of them is of use without the others."""
+    patches = (image_size // _PATCH) ** 2
+    tokens, weights = patches + 1, 3 * _PATCH * _PATCH * _WIDTH
+    parameters = weights + _WIDTH + _WIDTH + tokens * _WIDTH
+    names = ("ln_1", "self_attention.in_proj", "self_attention.out_proj", "ln_2", "mlp.0", "mlp.3")
+    return (
+        Layer("conv_proj", "embedding", parameters, patches * weights, tokens * _WIDTH),
+        *_encoder("encoder.layers.encoder_layer_{}.", names, tokens),
+        _normalisation("encoder.ln", tokens),
+        _linear("heads.head", 1, _WIDTH, n_classes),
+    )
+
+
+def _gpt2(tokens: int) -> tuple[Layer, ...]:
+    """Looking a token up is no multiplication."""
+    names = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
+    return (
+        Layer("wte", "embedding", _VOCABULARY * _WIDTH, 0, tokens * _WIDTH),
+        Layer("wpe", "embedding", _LONGEST_PROMPT * _WIDTH, 0, tokens * _WIDTH),
+        *_encoder("h.{}.", names, tokens),
+        _normalisation("ln_f", tokens),
+        Layer("lm_head", "fc", 0, _VOCABULARY * _WIDTH, _VOCABULARY),
+    )
+
+
+def _encoder(prefix: str, names: tuple[str, ...], tokens: int) -> list[Layer]:
+    """The blocks. The attention itself, 2 · tokens² · width, has no parameters and counts with its projection."""
+    layers: list[Layer] = []
+    for block in range(_BLOCKS):
+        ln_1, qkv, projection, ln_2, fc_1, fc_2 = (prefix.format(block) + name for name in names)
+        layers += [
+            _normalisation(ln_1, tokens),
+            _linear(qkv, tokens, _WIDTH, 3 * _WIDTH),
+            _linear(projection, tokens, _WIDTH, _WIDTH, besides=2 * tokens * tokens * _WIDTH),
+            _normalisation(ln_2, tokens),
+            _linear(fc_1, tokens, _WIDTH, 4 * _WIDTH),
+            _linear(fc_2, tokens, 4 * _WIDTH, _WIDTH),
+        ]
+    return layers
+
+
+def _normalisation(name: str, tokens: int) -> Layer:
+    return Layer(name, "ln", 2 * _WIDTH, tokens * _WIDTH, tokens * _WIDTH)
+
+
+def _linear(name: str, tokens: int, c_in: int, c_out: int, besides: int = 0) -> Layer:
+    """A linear layer with a bias."""
+    return Layer(name, "fc", (c_in + 1) * c_out, tokens * c_in * c_out + besides, tokens * c_out)

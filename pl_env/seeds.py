@@ -14,6 +14,7 @@ the plain seed 7, so an environment that is reset with seed 7 plays the first ev
 | 23     | sampled rollouts of `agents.BestOf`                                       |
 | 29     | the random policy of `agents.evaluate`                                    |
 | 31     | channels that `baselines.Lookahead` imagines                              |
+| 37     | futures that Slide's `rollout` imagines, when it is solver                |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ TRAINING_STREAM = 17
 VALIDATION_STREAM = 19
 DECODING_STREAM = 23
 RANDOM_POLICY_STREAM = 29
+ROLLOUT_STREAM = 37
 
 
 def small_seed(*entropy: int) -> int:

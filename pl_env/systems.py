@@ -34,6 +34,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.partial_loading.env:PartialLoadingEnv",
         "vector_entry_point": "pl_env.partial_loading.vector_env:PartialLoadingVectorEnv",
     },
+    "slide": {
+        "environments": {"Slide-v0": "default"},
+        "entry_point": "pl_env.slide.env:SlideEnv",
+        "vector_entry_point": None,
+    },
 }
 
 FIRST = next(iter(SYSTEMS))

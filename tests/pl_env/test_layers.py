@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import pl_env
-from pl_env.layers import ARCHITECTURES, Layer, layer_table
+from pl_env.layers import ARCHITECTURES, TRANSFORMERS, Layer, layer_table, transformer_table
 
 PARAMETERS = {"resnet18": 11_181_642, "resnet34": 21_289_802, "resnet50": 23_528_522}
 
@@ -80,3 +80,83 @@ def test_bad_arguments(arguments, message):
         layer_table(*arguments)
     assert str(caught.value) == message
     assert ARCHITECTURES == ("resnet18", "resnet34", "resnet50")
+
+
+# ---------------------------------------------------------------- transformers
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "parameters", "giga"),
+    [("vit_b_16", 75, 86_567_656, 17.57), ("gpt2", 76, 124_439_808, 22.99)],
+)
+def test_transformers_against_published_counts(name, layers, parameters, giga):
+    table = transformer_table(name)
+    assert len(table) == layers
+    assert sum(layer.parameters for layer in table) == parameters
+    assert sum(layer.macs for layer in table) / 1e9 == pytest.approx(giga, abs=0.005)
+    assert len({layer.name for layer in table}) == layers
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "parameters", "giga"),
+    [("resnet18", 41, 11_689_512, 1.82), ("resnet34", 73, 21_797_672, 3.67), ("resnet50", 107, 25_557_032, 4.10)],
+)
+def test_resnets_with_a_thousand_classes(name, layers, parameters, giga):
+    table = layer_table(name, 1000, 224)
+    assert len(table) == layers
+    assert sum(layer.parameters for layer in table) == parameters
+    assert sum(layer.macs for layer in table) / 1e9 == pytest.approx(giga, abs=0.005)
+
+
+def encoder_block():
+    """A transformer's block of torch's own layers, in the order of the table."""
+    from torch import nn
+
+    return [nn.LayerNorm(768), nn.Linear(768, 2304), nn.Linear(768, 768), nn.LayerNorm(768), nn.Linear(768, 3072),
+            nn.Linear(3072, 768)]  # fmt: skip
+
+
+def test_every_layer_has_the_parameters_that_torch_gives_it():
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):  # counts, no memory
+        blocks = [layer for _ in range(12) for layer in encoder_block()]
+        positions, token = nn.Parameter(torch.empty(197, 768)), nn.Parameter(torch.empty(768))
+        vit = [nn.ParameterList([positions, token, *nn.Conv2d(3, 768, 16, stride=16).parameters()]), *blocks,
+               nn.LayerNorm(768), nn.Linear(768, 1000)]  # fmt: skip
+        gpt2 = [nn.Embedding(50_257, 768), nn.Embedding(1024, 768), *blocks, nn.LayerNorm(768)]
+    for name, modules in (("vit_b_16", vit), ("gpt2", gpt2)):
+        counts = [sum(parameter.numel() for parameter in module.parameters()) for module in modules]
+        tied_head = [0] if name == "gpt2" else []
+        assert [layer.parameters for layer in transformer_table(name)] == counts + tied_head
+
+
+def test_work_of_a_block_by_hand():
+    """197 tokens of width 768; the attention, 2 · 197² · 768, counts with its projection."""
+    macs = [layer.macs for layer in transformer_table("vit_b_16")[1:7]]
+    assert macs == [197 * 768, 197 * 768 * 2304, 197 * 768 * 768 + 2 * 197**2 * 768, 197 * 768, 197 * 768 * 3072,
+                    197 * 3072 * 768]  # fmt: skip
+
+
+def test_a_longer_prompt_is_more_work_and_no_more_parameters():
+    short, long = transformer_table("gpt2", prompt_tokens=1), transformer_table("gpt2", prompt_tokens=1024)
+    assert [layer.parameters for layer in short] == [layer.parameters for layer in long]
+    assert short[-1].macs == long[-1].macs == 50_257 * 768
+    assert short[3].macs * 1024 == long[3].macs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("bert",), "there is no architecture 'bert'; known are: gpt2, vit_b_16"),
+        (("vit_b_16", 0), "n_classes is 0; it must be an integer of at least 1"),
+        (("vit_b_16", 10, 100), "image_size is 100; it must be a multiple of 16"),
+        (("gpt2", 10, 224, 2000), "prompt_tokens is 2000; it must be an integer from 1 to 1024"),
+    ],
+)
+def test_bad_arguments_of_transformers(arguments, message):
+    with pytest.raises(pl_env.PlEnvError) as caught:
+        transformer_table(*arguments)
+    assert str(caught.value) == message
+    assert TRANSFORMERS == ("vit_b_16", "gpt2")

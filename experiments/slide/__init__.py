@@ -1,0 +1,1 @@
+"""Slide: how its benchmark sets are made."""
