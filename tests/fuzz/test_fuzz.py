@@ -257,8 +257,8 @@ class LostFinals(PartialLoadingVectorEnv):
 class LongEpisodes(PartialLoadingVectorEnv):
     def step(self, actions):
         *rest, infos = super().step(actions)
-        if "episode" in infos:
-            infos["episode"]["l"] = infos["episode"]["l"] + 1
+        for name in {"episode", "final_episode"} & infos.keys():
+            infos[name]["l"] = infos[name]["l"] + 1
         return *rest, infos
 
 
