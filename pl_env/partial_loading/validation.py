@@ -182,7 +182,9 @@ def _first_problem(
                 missing += block_load_ns[j]
         expected = missing + load_overhead_ns if missing > 0 else 0
         if not affine:
-            expected = measured_load_ns[-1 if in_full else resident, model]
+            expected = measured_load_ns[resident, model]
+            if in_full:
+                expected = measured_load_ns[:, model].max()
         if in_full and resident == model:
             expected = 0
         if history[n, 3] != expected:
