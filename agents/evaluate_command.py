@@ -40,7 +40,7 @@ class Arguments(evaluate_command.Arguments):
             agent: Any = agents.load(name)
             found[f"agent {name}"] = agent
             if self.samples:
-                found[f"agent {name}, best of {self.samples}"] = agent.best_of(self.samples)
+                found[f"agent {name}-{self.samples}"] = agent.best_of(self.samples)
         return found | super().players()
 
 

@@ -142,7 +142,7 @@ def test_the_wheel_works_from_another_folder(installed, tmp_path):
         "-m agents evaluate --agent bls --samples 2 --solver greedy --scenario bls --episodes 2 --out new/result.json"
     )
     printed = run(installed, *words.split(), cwd=tmp_path)
-    for word in ("agent bls", "best of 2", "greedy", "gap to optimum", "written: new/result.json"):
+    for word in ("agent bls ", "agent bls-2", "greedy", "gap to optimum", "written: new/result.json"):
         assert word in printed
     small = "tiny --width 8 --layers 1 --heads 2 --imitation.rounds 1 --imitation.episodes 8 --samples 0 --episodes 2"
     assert "results.json" in run(installed, "-m", "agents", "train", *small.split(), cwd=tmp_path)

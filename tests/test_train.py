@@ -192,3 +192,52 @@ def test_results_are_on_disk_before_they_are_printed(tmp_path, monkeypatch, caps
     assert written
     assert all(written)
     assert "sampled_results" not in json.loads((tmp_path / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "trained_on", "episodes"),
+    [
+        ("bls", "bls", "bls"),
+        ("bls --scenario.n-users 20 30", "bls, n_users 20 to 30", "bls, n_users 20 to 30"),
+        ("bls --scenario.backbones resnet18 resnet50", *["bls, backbones resnet18 resnet50"] * 2),
+        (
+            "any-library --scenario.n-users 60 --scenario.deadline 0.5 0.6",
+            "any-library, n_users 60, deadline 0.5 to 0.6",
+            "any-library, n_users 60, deadline 0.7, theta 0.85",
+        ),
+    ],
+)
+def test_the_report_says_what_was_overridden(words, trained_on, episodes):
+    job = train_command.parse(words.split()).job
+    assert job.trained_on() == trained_on
+    assert job.episodes() == episodes
+
+
+def test_the_report_and_its_plots_say_what_is_shown(tmp_path, monkeypatch, capsys):
+    """The titles, and a panel each for the share that is reached and the users lost."""
+    drawn = {}
+    monkeypatch.setattr(train_command, "save_figure", lambda figure, path: drawn.update({path.name: figure}))
+    words = [*SMALL, "--scenario.n-users", "4", "--imitation.rounds", "4", "--samples", "0", "--out", str(tmp_path)]
+    train_command.run(train_command.parse(words))
+    assert "5 unseen episodes of tiny, n_users 4; the same for everybody" in capsys.readouterr().out
+    curve = drawn["learning_curve.png"]
+    assert curve.get_suptitle() == "training on tiny, n_users 4"
+    reached, regret = curve.axes
+    assert "share of its teacher's value" in reached.get_ylabel()
+    assert "users lost" in regret.get_ylabel()
+    points = json.loads((tmp_path / "results.json").read_text())["learning_curve"]
+    shown = [point["reached"] for point in points if "reached" in point]
+    assert len(shown) >= 1
+    assert reached.lines[0].get_ydata().tolist() == shown
+    assert drawn["served_ratio.png"].axes[0].get_title() == "tiny, n_users 4"
+
+
+def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path):
+    """A file stands in the place of the folder: for root no folder is read-only."""
+    (tmp_path / "file").write_bytes(b"")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        result = run_train(*SMALL, "--out", str(out))
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'file'}")
+        assert result.stdout == ""
