@@ -209,6 +209,9 @@ class Schedule:
         require(largest <= batch_cap, "the schedule's largest batch", largest, f"at most the batch cap, {batch_cap}")
         return [int(model) * batch_cap + int(size) - 1 for model, size in self.history[:, [MODEL, SIZE]]]
 
+    def __repr__(self) -> str:
+        return f"<Schedule {self}>"
+
     def __str__(self) -> str:
         return (
             f"{self.solver or 'schedule'}: {self.served} of {self.n_users} users served in {len(self)} batches, "
