@@ -26,11 +26,11 @@ def number(value: float, form: str) -> str:
     return format(+value, form)  # the sign lets a missing value of a template say its name
 
 
-def interval(value: float, half_width: float) -> str:
+def interval(value: float, half_width: float, decimals: int = 1) -> str:
     """A number with half the width of its interval; alone, with three digits or whole, where that is NaN."""
     if math.isnan(half_width):
         return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
-    return f"{value:.1f} ± {half_width:.1f}"
+    return f"{value:.{decimals}f} ± {half_width:.{decimals}f}"
 
 
 def bold(text: str, when: object = True) -> str:

@@ -16,7 +16,7 @@ DAI = Curve("dai", "dai", colour="#ee6677")
 EQUAL = Curve("equal", "equal", colour="#228833")
 EDF_GREEDY = Curve("edf-greedy", "edf-greedy", colour="#4477aa", dashed=True)
 MOORE_HODGSON = Curve("moore-hodgson", "moore-hodgson", colour="#ee6677", dashed=True)
-EXACT = Curve("exact", "exact", colour="0.4", dashed=True)
+EXACT = Curve("exact", "exact", {"time_limit": 60.0}, colour="0.4", dashed=True)
 MAX_FREQUENCY, RANDOM_MODEL, LARGEST_MODEL, SMALLEST_MODEL = (
     Curve(name, name, colour="#ccbb44") for name in ("max-frequency", "random-model", "largest-model", "smallest-model")
 )
@@ -49,9 +49,7 @@ SWEEPS = (
         unit=1e6,
         **_PAPER,
     ),
-    Panel(
-        "users", "over the number of users", swept="n_users", values=(20, 40, 60, 80), axis="users K", **_PAPER
-    ),
+    Panel("users", "over the number of users", swept="n_users", values=(20, 40, 60, 80), axis="users K", **_PAPER),
     MultiplesPanel(
         "deadline",
         "over the deadlines",
@@ -91,16 +89,16 @@ _FIGURES = (
     Figure(
         "served",
         "Users served",
-        "Users served, mean with 95 % interval, all users there at the start. Solid: constant shares of the band, as in "
-        "the paper. Dashed: shares that vary over time, which is ours. Blue: devices compute while layers arrive. Red: "
+        "Users served, mean with 95 % interval, all users there at the start. Solid: constant shares of the band, as "
+        "in the paper. Dashed: shares that vary over time, which is ours. Blue: devices compute while layers arrive. Red: "
         "they download, then infer.",
         SWEEPS,
     ),
     Figure(
         "gain",
         "Gain over download-then-infer",
-        "How many more users `static` serves than `dai`, of the means, with 95 % interval; both are optimal with constant "
-        "shares. Grey: the 40 to 60 % that summaries of the paper give.",
+        "How many more users `static` serves than `dai`, of the means, with 95 % interval; both are optimal with "
+        "constant shares. Grey: the 40 to 60 % that summaries of the paper give.",
         SWEEPS,
     ),
     Figure(
@@ -129,6 +127,14 @@ def figures(names: Iterable[str] = ()) -> tuple[Figure, ...]:
         UnknownName: There is no such figure.
     """
     return named(_FIGURES, names)
+
+
+_POINTS = {"bandwidth": "B = {} MHz", "users": "K = {}", "deadline": "T × {}", "energy": "E × {}"}
+
+
+def point_label(panel: Panel, value: float) -> str:
+    """A point in a table, such as "K = 20"; a preset's name."""
+    return _POINTS.get(panel.name, panel.name).format(panel.label(value))
 
 
 def panel(name: str) -> Panel:

@@ -76,6 +76,21 @@ def latencies(link_bps: int = LINK_BPS, disk_bytes_per_second: float = DISK_BYTE
     return rows
 
 
+def mean_cut_percent(link_bps: int) -> float:
+    """Mean of the five models' cuts on a link."""
+    return float(np.mean([row.cut_percent for row in latencies(link_bps)]))
+
+
+def faster_link_with_the_same_mean_cut() -> int:
+    """The bit/s beyond the peak at which the mean cut is that of `LINK_BPS` again, by bisection."""
+    cut = mean_cut_percent(LINK_BPS)
+    low, high = max(RATES_BPS, key=mean_cut_percent), max(RATES_BPS)
+    while high - low > 1_000_000:
+        middle = (low + high) // 2
+        low, high = (middle, high) if mean_cut_percent(middle) > cut else (low, middle)
+    return (low + high) // 2
+
+
 def draw(rows: Sequence[Latency]) -> Picture:
     """Bars of the three latencies of each model; the cut over the rate of the link."""
     picture = Picture(figsize=(9.8, 3.8), layout="constrained")
