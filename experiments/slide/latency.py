@@ -19,7 +19,7 @@ LINK_BPS = 148_330_000
 DISK_BYTES_PER_SECOND = 52.9e6
 """Fitted: at this rate the mean of the five slowdowns is the 1.20 that summaries of the paper give."""
 
-RATES_BPS = tuple(round(rate * 1e6) for rate in (10, 20, 40, 60, 80, 100, 125, 150, 175, 200, 250, 300, 400, 600, 1000))
+RATES_BPS = tuple(round(rate) for rate in np.geomspace(10e6, 1000e6, 61))
 
 _HOUR_NS, _ENERGY_NJ = 3600 * NS_PER_SECOND, 10**14
 
@@ -122,6 +122,7 @@ def draw(rows: Sequence[Latency]) -> Picture:
     mean = [np.mean([row.cut_percent for row in at_rate]) for at_rate in sweep]
     curves.plot(megabits, mean, label="mean", color="black", linewidth=2)
     curves.axvline(LINK_BPS / 1e6, color="0.5", linestyle=":")
+    curves.set_ylim(bottom=0)
     curves.set_xscale("log")
     curves.set_xticks((10, 30, 100, 300, 1000), ("10", "30", "100", "300", "1000"))
     curves.set_xlabel("link (Mbit/s)")

@@ -67,7 +67,7 @@ def _picture(figure: Figure, results: Results) -> Picture:
     if figure.name == "gain":
         return gains.draw(figure.panels, results)
     highest = max(result.objective.mean(axis=1).max() for panel in figure.panels for result in results[panel.name])
-    return drawing.draw(figure, results, "users served", float(highest))
+    return drawing.draw(figure, results, "users served", float(highest), ".2f")
 
 
 # ---------------------------------------------------------------- what the template names
