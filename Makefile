@@ -27,7 +27,7 @@ train: install  ## train an agent in the paper's default setting and evaluate it
 evaluate: install  ## evaluate the agents that come with the package on 1,000 unseen episodes of each scenario
 	$(BIN)/python -m experiments.partial_loading.agents.table
 
-reproduce: install  ## compute the paper's figures and docs/reproduction.md (goes on after a kill); QUICK=1 takes a minute
+reproduce: install  ## compute the papers' figures and docs/reproduction*.md (goes on after a kill); QUICK=1 takes a minute
 	$(BIN)/python -m experiments reproduce $(if $(QUICK),--quick)
 
 benchmark-sets: install  ## draw the benchmark sets again, replay their schedules, certify their optima: half an hour

@@ -33,7 +33,7 @@ class Trials:
         scenario: What they are drawn from.
         count: How many there are.
         seed: Their seed.
-        stream: First entry of every episode's seed, (stream, seed, n); see `pl_env.seeds`.
+        stream: First entry of every episode's seed, (stream, seed, n); see `pl_env.seeds`. None: the plain seed + n.
         benchmark: The set whose first instances they are; None where they are drawn.
         preset: Name of the scenario, where it was given by name.
     """
@@ -41,7 +41,7 @@ class Trials:
     scenario: Scenario
     count: int
     seed: int = 0
-    stream: int = EVALUATION_STREAM
+    stream: int | None = EVALUATION_STREAM
     benchmark: BenchmarkSet | None = None
     preset: str | None = None
 
@@ -81,7 +81,7 @@ class Trials:
 
     def episode(self, n: int) -> Episode:
         """Episode n."""
-        seeds = (self.stream, self.seed, n)
+        seeds = (self.seed + n,) if self.stream is None else (self.stream, self.seed, n)
         if self.benchmark is not None:
             return Episode(n, self.benchmark.instances[n], small_seed(*seeds))
         return Episode(n, self.scenario.sample(np.random.default_rng(seeds)), small_seed(*seeds))

@@ -82,14 +82,14 @@ def _command(systems: tuple[str, ...], figures: tuple[str, ...], realisations: i
 
 @app.command
 def list_figures(systems: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
-    """List the figures by name.
+    """List the figures: system, name, title.
 
     Args:
         systems: Systems; all unless given.
     """
     for system in systems or SYSTEMS:
         for figure in room(system, "reproduction").figures():
-            print(f"{figure.name:6s} {figure.title}")
+            print(f"{system:16s} {figure.name:8s} {figure.title}")
 
 
 @app.command(name="benchmark-sets")
@@ -139,9 +139,14 @@ def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path |
 
 
 @app.command
-def version() -> None:
-    """Print the hash of the code that decides the numbers."""
-    print(code_version())
+def version(system: tyro.conf.Positional[str] = FIRST) -> None:
+    """Print the hash of the code that decides a system's numbers.
+
+    Args:
+        system: The system.
+    """
+    face(system)
+    print(code_version(system))
 
 
 def main(arguments: list[str] | None = None) -> int:

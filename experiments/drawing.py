@@ -17,7 +17,9 @@ from experiments.points import Curve, Result
 Floats = NDArray[np.float64]
 
 
-def draw(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float) -> Picture:
+def draw(
+    figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float, number: str = ".3f"
+) -> Picture:
     """A figure of one or several panels; the panels of a figure with run times are bars, the others curves.
 
     Args:
@@ -25,9 +27,10 @@ def draw(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str,
         results: Results of the points of each panel, by the panel's name.
         quantity: Label of the vertical axis.
         highest: Largest value there can be; the axis of bars ends a little above it.
+        number: Format of the values above bars.
     """
     if figure.timed:
-        return _draw_bars(figure, results, quantity, highest)
+        return _draw_bars(figure, results, quantity, highest, number)
     n_columns = min(2, len(figure.panels))
     n_rows = -(-len(figure.panels) // n_columns)
     picture = Picture(figsize=(4.6 * n_columns + 0.6 * (n_columns == 1), 3.3 * n_rows + 0.7), layout="constrained")
@@ -79,7 +82,9 @@ def _add_legend(picture: Picture, panels: Sequence[Panel]) -> None:
     picture.legend(handles, labels, loc="outside lower center", ncols=n_columns, fontsize=9, frameon=False)
 
 
-def _draw_bars(figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float) -> Picture:
+def _draw_bars(
+    figure: Figure, results: Mapping[str, Sequence[Result]], quantity: str, highest: float, number: str
+) -> Picture:
     """The quantity above, run time below, one column per panel."""
     picture = Picture(figsize=(4.6 * len(figure.panels), 5.6), layout="constrained")
     grid = picture.subplots(2, len(figure.panels), squeeze=False, sharex="col", sharey="row")
@@ -87,7 +92,7 @@ def _draw_bars(figure: Figure, results: Mapping[str, Sequence[Result]], quantity
         (result,) = results[panel.name]
         names = [curve.label for curve in panel.curves]
         means, half_widths = _intervals(result.objective)
-        _bars(above, panel.curves, means, ".3f", offset=4)
+        _bars(above, panel.curves, means, number, offset=4)
         _bars(below, panel.curves, np.median(result.seconds, axis=1) * 1e3, ".2g", offset=2)
         above.errorbar(names, means, yerr=half_widths, fmt="none", ecolor="black", capsize=3)
         above.set_title(panel.title, fontsize=10)
@@ -107,7 +112,7 @@ def _bars(axes: Axes, curves: Sequence[Curve], heights: Floats, number: str, off
     axes.bar([curve.label for curve in curves], heights, color=colours, hatch=hatches, edgecolor="white")
     for place, height in enumerate(heights):
         axes.annotate(
-            format(height, number),
+            format(height, number if height < 100 else ".0f"),
             (place, height),
             xytext=(0, offset),
             textcoords="offset points",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -40,6 +40,15 @@ def run(
     if any(result is None for result in results):
         raise PlEnvError(f"{cache}: a result that was just written cannot be read; is the disk full?")
     return [result for result in results if result is not None]
+
+
+def run_groups(
+    groups: Mapping[str, Sequence[Point]], cache: Path, *, workers: int = 0, title: str = "computing"
+) -> dict[str, list[Result]]:
+    """Results of named groups of points, with a progress bar; otherwise as `run`."""
+    flat = [point for group in groups.values() for point in group]
+    computed = iter(run(flat, cache, workers=workers, progress=True, title=title))
+    return {name: [next(computed) for _ in group] for name, group in groups.items()}
 
 
 def _compute_and_keep(cache: Path, point: Point) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.points import Curve, Point
+from experiments.points import EXPERIMENT_STREAM, Curve, Point
 from pl_env.errors import UnknownName
 from pl_env.protocols import Scenario
 from pl_env.systems import scenario_named
@@ -27,6 +27,7 @@ class Panel:
         unit: How much of the field's unit makes one of the unit shown.
         overrides: Fields that differ from the preset.
         logarithmic: Logarithmic axis.
+        stream: Seeds of the instances, as `Point` has it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Panel:
     unit: float = 1.0
     overrides: Mapping[str, Any] = field(default_factory=dict)
     logarithmic: bool = False
+    stream: int | None = EXPERIMENT_STREAM
 
     def scenario(self, value: float, extra: Mapping[str, Any] | None = None) -> Scenario:
         """The scenario at one value of the swept field; further fields change where the panel does not set them."""
@@ -47,7 +49,10 @@ class Panel:
 
     def points(self, realisations: int, seed: int, extra: Mapping[str, Any] | None = None) -> list[Point]:
         """One point for each value."""
-        return [Point(self.scenario(value, extra), self.curves, realisations, seed) for value in self.values]
+        return [
+            Point(self.scenario(value, extra), self.curves, realisations, seed, stream=self.stream)
+            for value in self.values
+        ]
 
     def label(self, value: float) -> str:
         """A value as it is shown."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,28 +38,25 @@ class Curve:
     Attributes:
         label: Name in legends and tables, unique in a panel.
         solver: Name of the solver in `baselines.solvers()`.
-        options: Options of the solver that are switched on.
-        equal_bandwidth_channels: r > 0 cuts the band into r equal channels; 0 is optimal bandwidth shares.
+        options: Options of the solver.
         colour: Colour in figures.
         dashed: Drawn dashed, which marks what this project adds to the paper's curves.
     """
 
     label: str
     solver: str
-    options: tuple[str, ...] = ()
-    equal_bandwidth_channels: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
     colour: str = "black"
     dashed: bool = False
 
     @property
     def player(self) -> SolvesAhead:
         """Plays the curve's plans."""
-        channels = {"equal_bandwidth_channels": self.equal_bandwidth_channels} if self.equal_bandwidth_channels else {}
-        return SolvesAhead(self.solver, dict.fromkeys(self.options, True) | channels)
+        return SolvesAhead(self.solver, dict(self.options))
 
     def to_dict(self) -> dict[str, Any]:
         """What decides the curve's numbers, as JSON types."""
-        return {"solver": self.solver, "options": list(self.options), "channels": self.equal_bandwidth_channels}
+        return {"solver": self.solver, "options": dict(self.options)}
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,7 @@ class Point:
         realisations: Number of instances.
         seed: Seed of the instances.
         compiled: False runs the planners' kernels as plain Python, to compare run times with an uncompiled program's.
+        stream: First entry of every instance's seed, (stream, seed, n); None: the plain seed + n.
     """
 
     scenario: Scenario
@@ -78,6 +77,7 @@ class Point:
     realisations: int
     seed: int = 0
     compiled: bool = True
+    stream: int | None = EXPERIMENT_STREAM
 
     @cached_property
     def key(self) -> str:
@@ -88,6 +88,7 @@ class Point:
             "realisations": self.realisations,
             "seed": self.seed,
             "compiled": self.compiled,
+            "stream": self.stream,
             "code": code_version(system_of(self.scenario) or FIRST),
             "numpy": np.__version__,
         }
@@ -95,7 +96,7 @@ class Point:
 
     def compute(self) -> Result:
         """Solve all instances with all curves; instance by instance, so that memory stays small."""
-        trials = Trials(self.scenario, self.realisations, self.seed, EXPERIMENT_STREAM)
+        trials = Trials(self.scenario, self.realisations, self.seed, self.stream)
         record = play([curve.player for curve in self.curves], trials, warm_up=self.compiled)
         return Result(self, record.objective, record.seconds)
 

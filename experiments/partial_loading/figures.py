@@ -12,7 +12,7 @@ _BLUE, _RED, _GREEN, _YELLOW = "#4477aa", "#ee6677", "#228833", "#ccbb44"
 
 PAPER_DP = Curve("paper-dp", "paper-dp", colour=_BLUE)
 PAPER_GREEDY = Curve("paper-greedy", "paper-greedy", colour=_RED)
-INDEPENDENT_SLOTTED = Curve("independent, slotted", "independent", ("slotted",), colour=_GREEN)
+INDEPENDENT_SLOTTED = Curve("independent, slotted", "independent", {"slotted": True}, colour=_GREEN)
 OPTIMAL_DP = Curve("optimal-dp", "optimal-dp", colour=_BLUE, dashed=True)
 GREEDY = Curve("greedy", "greedy", colour=_RED, dashed=True)
 INDEPENDENT = Curve("independent", "independent", colour=_GREEN, dashed=True)
@@ -34,7 +34,13 @@ def _ablation(*solvers: str) -> tuple[Curve, ...]:
     """Each solver with optimal shares and with r equal channels; the first is the paper's."""
     colours = dict(zip((0, *CHANNELS), ("black", _GREEN, _YELLOW, _RED), strict=True))
     return tuple(
-        Curve(equal_channels(solver, channels), solver, (), channels, colours[channels], solver != solvers[0])
+        Curve(
+            equal_channels(solver, channels),
+            solver,
+            {"equal_bandwidth_channels": channels} if channels else {},
+            colours[channels],
+            solver != solvers[0],
+        )
         for solver in solvers
         for channels in (0, *CHANNELS)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -23,8 +22,7 @@ from experiments.partial_loading.figures import EXHAUSTIVE, GREEDY, OPTIMAL_DP, 
 from experiments.partial_loading.targets import CLOSE, TARGETS, Comparison, Results, Target, compare
 from experiments.partial_loading.variants import UNCHANGED, VARIANTS
 from experiments.points import EXPERIMENT_STREAM, Result, code_version
-from experiments.tables import render, write_csv
-from pl_env import protocols
+from experiments.tables import point_row, render, write_csv
 from pl_env.figures import save_figure
 from pl_env.files import write_atomically
 from pl_env.partial_loading.scenario import Scenario
@@ -216,50 +214,11 @@ def _figure_rows(figure: Figure, findings: Findings) -> list[dict[str, object]]:
             for row in latency.latencies(Scenario().server)
         ]
     return [
-        _point_row(panel, value, result, row, figure.timed)
+        point_row(panel, value, result, row, quantity="served_ratio", timed=figure.timed)
         for panel in figure.panels
         for value, result in zip(panel.values, findings.results[panel.name], strict=True)
         for row in range(len(panel.curves))
     ]
-
-
-def _point_row(panel: Panel, value: float, result: Result, row: int, timed: bool) -> dict[str, object]:
-    """One number with all that it comes from. Run times only where points ran one at a time."""
-    curve = panel.curves[row]
-    mean, half_width = mean_and_half_width(result.objective[row])
-    return {
-        "panel": panel.name,
-        "curve": curve.label,
-        "swept": panel.swept,
-        "value": f"{value:g}",
-        "served_ratio": f"{mean:.6f}",
-        "low": f"{mean - half_width:.6f}",
-        "high": f"{mean + half_width:.6f}",
-        "median_ms": f"{1e3 * np.median(result.seconds[row]):.4f}" if timed else "",
-        "solver": " ".join([curve.solver, *curve.options]),
-        "equal_bandwidth_channels": curve.equal_bandwidth_channels,
-        "realisations": result.point.realisations,
-        "seed": result.point.seed,
-        "scenario": scenario_text(panel.preset, result.point.scenario),
-        "code": code_version()[:12],
-    }
-
-
-def scenario_text(preset: str, scenario: protocols.Scenario) -> str:
-    """The preset and every field that differs from it."""
-    base, changed = _flat(Scenario.preset(preset).to_dict()), _flat(scenario.to_dict())
-    differences = [f"{name}={json.dumps(value)}" for name, value in changed.items() if base[name] != value]
-    return " ".join([preset, *differences])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _target_rows(compared: Sequence[Comparison], findings: Findings) -> list[dict[str, object]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.engine import run
+from experiments.engine import run_groups
 from experiments.figures import Figure, Panel
 from experiments.partial_loading.figures import figures
 from experiments.partial_loading.report import Findings, write
@@ -40,20 +40,15 @@ def compute(
     panels = [panel for figure in chosen for panel in figure.panels if not figure.timed]
     timed = [panel for figure in chosen for panel in figure.panels if figure.timed]
 
-    def results_of(points: Mapping[str, Sequence[Point]], title: str, processes: int) -> dict[str, list[Result]]:
-        flat = [point for group in points.values() for point in group]
-        computed = iter(run(flat, cache, workers=processes, progress=True, title=title))
-        return {name: [next(computed) for _ in group] for name, group in points.items()}
-
-    results = results_of(_points(panels, realisations, seed), "figures", workers)
+    results = run_groups(_points(panels, realisations, seed), cache, workers=workers, title="figures")
     # Run times one point at a time, so that they do not slow each other down.
-    results |= results_of(_points(timed, realisations, seed), "run times", 1)
+    results |= run_groups(_points(timed, realisations, seed), cache, workers=1, title="run times")
     n_plain = min(_PLAIN_PYTHON_MOST, max(1, realisations // _PLAIN_PYTHON_SHARE))
     plain = {
         name: [replace(point, compiled=False) for point in points]
         for name, points in _points(timed, n_plain, seed).items()
     }
-    uncompiled = results_of(plain, "plain Python", 1)
+    uncompiled = run_groups(plain, cache, workers=1, title="plain Python")
     published = {target.panel for target in TARGETS}
     fewer = max(1, realisations // _SENSITIVITY_SHARE)
     varied = {
@@ -62,7 +57,8 @@ def compute(
         for panel in (*panels, *timed)
         if panel.preset in variant.presets and panel.name in published
     }
-    changed = results_of({"\n".join(key): points for key, points in varied.items()}, "sensitivity", workers)
+    by_name = {"\n".join(key): points for key, points in varied.items()}
+    changed = run_groups(by_name, cache, workers=workers, title="sensitivity")
     unchanged: dict[str, list[Result]] = {
         name: [result.first(fewer) for result in kept] for name, kept in results.items()
     }

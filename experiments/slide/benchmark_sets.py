@@ -1,18 +1,15 @@
-"""How `pl_env.slide.benchmark`'s sets are made, and verified again: ``python -m experiments.slide.benchmark_sets``."""
+"""How `pl_env.slide.benchmark`'s sets are made, and verified again: ``python -m experiments benchmark-sets``."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tyro
 
 from baselines.slide.exact import exact
-from pl_env.command_line import exit_code
-from pl_env.errors import PlEnvError
+from pl_env.errors import PlEnvError, UnknownName
 from pl_env.slide.benchmark import BENCHMARK_STREAM, FOLDER, BenchmarkSet
 from pl_env.slide.instance import Instance
 from pl_env.slide.scenario import Scenario
@@ -27,6 +24,35 @@ RECIPES = {"slide-100": Scenario.preset("default")}
 def draw(scenario: Scenario, n: int) -> Instance:
     """Instance n."""
     return scenario.sample(np.random.default_rng((BENCHMARK_STREAM, SEED, n)))
+
+
+def certify(name: str, *, write: bool = False, solve_again: bool = True, folder: Path | None = None) -> str:
+    """Verify a set, or make, write and verify it; returns a line about it.
+
+    Args:
+        name: Name of the set.
+        write: Make the set and write it to the folder before.
+        solve_again: Prove the optima anew; else only draw the instances and check the plans.
+        folder: Folder of the sets; where those that ship with the package lie, unless given.
+
+    Raises:
+        UnknownName: There is no such set.
+        PlEnvError: The set is wrong; the message says all that is.
+    """
+    if name not in RECIPES:
+        raise UnknownName("benchmark set", name, RECIPES)
+    path = (folder or FOLDER) / f"{name}.npz"
+    if write:
+        make(name).save(path)
+    loaded = BenchmarkSet.load(path)
+    found = list(problems(loaded, solve_again=solve_again))
+    if found:
+        raise PlEnvError("; ".join(found))
+    return (
+        f"{name}: {len(loaded)} instances, {int(loaded.is_optimal.sum())} with a proven optimum, "
+        f"{int(loaded.served.sum())} users served; {path.stat().st_size / 1e3:.0f} kB, "
+        f"SHA-256 {loaded.content_hash()[:16]}"
+    )
 
 
 def make(name: str) -> BenchmarkSet:
@@ -50,7 +76,7 @@ def make(name: str) -> BenchmarkSet:
     )
 
 
-def problems(benchmark: BenchmarkSet) -> Iterator[str]:
+def problems(benchmark: BenchmarkSet, *, solve_again: bool = True) -> Iterator[str]:
     """Verify a set: every instance is drawn again, its plan checked and its optimum proven anew; what is wrong."""
     scenario = RECIPES[benchmark.name]
     if benchmark.scenario != scenario or len(benchmark) != N_INSTANCES:
@@ -65,33 +91,9 @@ def problems(benchmark: BenchmarkSet) -> Iterator[str]:
             check(benchmark.plan(n), instance)
         except PlEnvError as error:
             yield f"{where}: the stored plan is not feasible: {error}"
+            continue
+        if not solve_again:
+            continue
         again = exact(instance)
         if round(again.bound * again.n_users) != benchmark.upper_bound[n] or again.served != benchmark.served[n]:
             yield f"{where}: {benchmark.served[n]} of at most {benchmark.upper_bound[n]} users served; now {again}"
-
-
-def main(names: tuple[str, ...] = (), write: bool = False, folder: Path = FOLDER) -> None:
-    """Draw the sets again, check their plans and prove their optima anew; or make them.
-
-    Args:
-        names: Sets; all unless given.
-        write: Make the sets and write them to the folder before.
-        folder: Folder of the sets.
-    """
-    for name in names or tuple(RECIPES):
-        path = folder / f"{name}.npz"
-        if write:
-            make(name).save(path)
-        benchmark = BenchmarkSet.load(path)
-        found = list(problems(benchmark))
-        if found:
-            raise PlEnvError("; ".join(found))
-        print(
-            f"{name}: {len(benchmark)} instances, {int(benchmark.is_optimal.sum())} with a proven optimum, "
-            f"{int(benchmark.served.sum())} users served; {path.stat().st_size / 1e3:.0f} kB, "
-            f"SHA-256 {benchmark.content_hash()[:16]}"
-        )
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(lambda: tyro.cli(main)))

@@ -1,6 +1,6 @@
 """Benchmark sets: instances with certified optima, shipped with the package.
 
-`benchmark(name)` loads one. How they are made and verified again: ``python -m experiments.slide.benchmark_sets``.
+`benchmark(name)` loads one. How they are made and verified again: ``python -m experiments benchmark-sets``.
 """
 
 from __future__ import annotations

@@ -71,8 +71,14 @@ def test_a_mistake_prints_one_sentence_and_writes_nothing(capsys, tmp_path, monk
 def test_lists_figures_and_prints_the_code_version(capsys):
     assert main(["list-figures"]) == 0
     assert main(["version"]) == 0
+    assert main(["version", "slide"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["fig1", "fig6", "fig7", "fig8", "fig9", "slots", code_version()]
+    of_partial_loading = [line.split()[:2] for line in lines if line.startswith("partial_loading ")]
+    assert [name for _, name in of_partial_loading] == ["fig1", "fig6", "fig7", "fig8", "fig9", "slots"]
+    of_slide = [line.split()[1] for line in lines if line.startswith("slide ")]
+    assert of_slide == ["served", "gain", "presets", "latency"]
+    assert lines[len(of_partial_loading) + len(of_slide) :] == [code_version(), code_version("slide")]
+    assert code_version() != code_version("slide")
 
 
 @pytest.fixture
@@ -122,8 +128,11 @@ def test_figures_are_of_the_first_system_unless_one_is_named(two_systems):
 def test_a_benchmark_set_by_name(capsys):
     assert main(["benchmark-sets", "--names", "large-10", "--no-solve-again"]) == 0
     assert main(["benchmark-sets", "--names", "partial_loading/large-11"]) == 1
+    assert main(["benchmark-sets", "--names", "slide/slide-100", "--no-solve-again"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("large-10: 10 instances, ")
+    ours, slides = captured.out.splitlines()
+    assert ours.startswith("large-10: 10 instances, ")
+    assert slides.startswith("slide-100: 100 instances, 100 with a proven optimum, ")
     assert "there is no benchmark set 'large-11'; known are: bls-100, " in captured.err
 
 

@@ -10,11 +10,11 @@ from jinja2 import UndefinedError
 
 from experiments.partial_loading import report, sensitivity
 from experiments.partial_loading.figures import figures
-from experiments.partial_loading.report import Findings, scenario_text, write
+from experiments.partial_loading.report import Findings, write
 from experiments.partial_loading.targets import TARGETS, Comparison, compare
 from experiments.partial_loading.variants import UNCHANGED, VARIANTS
 from experiments.points import Result
-from experiments.tables import render
+from experiments.tables import render, scenario_text
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.server import EdgeServer
 
