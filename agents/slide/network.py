@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -54,7 +55,7 @@ class AdmissionNetwork(nn.Module):
         super().__init__()
         self.config = config
         sizes = [_INPUTS, *[config.width] * config.layers]
-        hidden = [part for n, m in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(n, m), nn.SiLU())]
+        hidden = [part for n, m in pairwise(sizes) for part in (nn.Linear(n, m), nn.SiLU())]
         self.body = nn.Sequential(*hidden, nn.Linear(sizes[-1], 1))
 
     def forward(self, observation: Observation) -> Tensor:
