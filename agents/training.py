@@ -170,7 +170,7 @@ class _Run(Generic[A]):
         seconds_before = self.curve[-1]["seconds"] if self.curve else 0.0
         start = time.perf_counter()
         bar = tqdm(total=self.rounds, initial=self.done, desc="training", unit="round", disable=not progress)
-        with SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer, bar:
+        with bar, SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer:
             while self.done < self.rounds:
                 report = self._stage.round(self.done, self._place)
                 self._record(report, seconds_before + time.perf_counter() - start, writer)
