@@ -150,7 +150,7 @@ class Imitation:
     """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`."""
 
     name = "imitation"
-    measure = Measure("regret", "users lost by a sampled decision", "log")
+    measures: tuple[Measure, ...] = (Measure("regret", "users lost by a sampled decision", "log"),)
     network: AdmissionNetwork
     optimizer: torch.optim.Optimizer
 

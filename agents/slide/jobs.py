@@ -57,6 +57,10 @@ class Job:
         """What the evaluation's episodes are, in words."""
         return f"Slide, {self.name}"
 
+    def trained_on(self) -> str:
+        """What it is trained on, in words."""
+        return f"Slide, {self.name}"
+
     def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
         """Train; see `agents.slide.training.train`."""
         return train(self.evaluated_on, self.training, out, resume=resume)

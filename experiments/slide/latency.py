@@ -84,7 +84,7 @@ def mean_cut_percent(link_bps: int) -> float:
 def faster_link_with_the_same_mean_cut() -> int:
     """The bit/s beyond the peak at which the mean cut is that of `LINK_BPS` again, by bisection."""
     cut = mean_cut_percent(LINK_BPS)
-    low, high = max(RATES_BPS, key=mean_cut_percent), max(RATES_BPS)
+    low, high = int(max(RATES_BPS, key=mean_cut_percent)), int(max(RATES_BPS))
     while high - low > 1_000_000:
         middle = (low + high) // 2
         low, high = (middle, high) if mean_cut_percent(middle) > cut else (low, middle)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def tables(name: str, arguments: Arguments) -> Iterator[str]:
     slow: dict[str, Policy] = {}
     if arguments.futures > 0:
         slow["rollout"] = Rollout(np.random.default_rng((ROLLOUT_STREAM, 0)), arguments.futures, rule)
-    streams = {
+    streams: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
         f"{arguments.episodes} evaluation episodes": (
             [(EVALUATION_STREAM, 0, n) for n in range(arguments.episodes)],
             policies,
