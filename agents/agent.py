@@ -54,14 +54,6 @@ class TrainedAgent:
         """The next action in an environment, unwrapped; `observation` and `info` are what it returned last."""
         raise NotImplementedError
 
-    def best_of(self, samples: int) -> Any:
-        """A policy that samples so many plans from the agent and follows the best one.
-
-        Raises:
-            InvalidValue: There is no such policy in its system.
-        """
-        raise InvalidValue(f"samples is {samples!r}; it must be 0, as agents of {self.SYSTEM} do not sample plans")
-
     def __repr__(self) -> str:
         weights = sum(parameter.numel() for parameter in self.network.parameters())
         rounds = self.trained_on.get("rounds")

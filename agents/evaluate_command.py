@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Annotated, Any, ClassVar
 
 import tyro
@@ -40,8 +41,13 @@ class Arguments(evaluate_command.Arguments):
             agent: Any = agents.load(name)
             found[f"agent {name}"] = agent
             if self.samples:
-                found[f"agent {name}-{self.samples}"] = agent.best_of(self.samples)
+                found[f"agent {name}-{self.samples}"] = self._best_of(agent)
         return found | super().players()
+
+    def _best_of(self, agent: Any) -> object:
+        room = import_module(f"agents.{agent.SYSTEM}")
+        require(hasattr(room, "BestOf"), "samples", self.samples, f"0, as agents of {agent.SYSTEM} do not sample plans")
+        return room.BestOf(agent, self.samples)
 
 
 def evaluate(arguments: Annotated[Arguments, tyro.conf.arg(name="")]) -> None:

@@ -1,11 +1,19 @@
-"""Learning to schedule PartialLoading. A system's room has ``Agent`` for `agents.load` and ``JOBS`` for train.py."""
+"""Learning to schedule PartialLoading.
+
+A system's room has ``Agent`` for `agents.load`, ``JOBS`` for train.py, and ``BestOf`` where plans can be
+sampled.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_LAZY = {"Agent": "agents.partial_loading.agent", "JOBS": "agents.partial_loading.jobs"}
+_LAZY = {
+    "Agent": "agents.partial_loading.agent",
+    "BestOf": "agents.partial_loading.decoding",
+    "JOBS": "agents.partial_loading.jobs",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from agents.partial_loading.agent import Agent
+from agents.partial_loading.decoding import BestOf
 from agents.partial_loading.families import ANY_LIBRARY, DRAWN, Family
 from agents.partial_loading.recipes import recipe
 from agents.partial_loading.training import TrainingConfig, train
@@ -132,7 +133,7 @@ class Job:
         """The best of sampled schedules, where channels stay."""
         if self.samples == 0 or self.evaluated_on.fading == "batch":
             return {}
-        return {f"agent-{self.samples}": agent.best_of(self.samples)}
+        return {f"agent-{self.samples}": BestOf(agent, self.samples)}
 
     def picture(self, plan: Schedule, instance: Instance) -> Figure:
         """A Gantt chart."""

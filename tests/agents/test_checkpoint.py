@@ -86,7 +86,7 @@ def load_weights(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove_header, "checkpoint.json: cannot be read"),
+        (remove_header, "checkpoint.json: there is no such file"),
         (truncate_header, "checkpoint.json: not JSON, or truncated"),
         (truncate_weights, "weights.safetensors: damaged, its content does not match its hash"),
         (replace_weights_by_a_pickle, "weights.safetensors: damaged"),

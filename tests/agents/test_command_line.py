@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
+import agents
 from agents.__main__ import main
 from tests import helpers
 
@@ -73,3 +75,10 @@ def test_it_says_what_it_can_do(capsys, monkeypatch):
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for words in ("--agent", "names of those that come with the package", "its folder is made where there is none"):
         assert words in said
+
+
+def test_agents_of_a_system_that_does_not_sample_plans(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "agents.toy", ModuleType("agents.toy"))
+    monkeypatch.setattr(agents, "load", lambda name: SimpleNamespace(SYSTEM="toy"))
+    assert main([*WORDS, "--samples", "2"]) == 1
+    assert capsys.readouterr().err == "error: samples is 2; it must be 0, as agents of toy do not sample plans\n"

@@ -123,7 +123,7 @@ def test_resume_of_something_else_is_refused(family, quick_config, tmp_path):
 
 
 def test_resume_without_a_run_or_with_an_agent_only(family, quick_config, agent, tmp_path):
-    with pytest.raises(pl_env.FileFormatError, match=r"checkpoint\.json: cannot be read"):
+    with pytest.raises(pl_env.FileFormatError, match=r"checkpoint\.json: there is no such file"):
         agents.train(family, quick_config, tmp_path, resume=True, progress=False)
     agent.save(tmp_path / "checkpoint")
     with pytest.raises(pl_env.FileFormatError, match=r"training\.safetensors: cannot be read"):
@@ -195,7 +195,7 @@ def test_any_systems_network_is_trained_in_any_stages(tmp_path, monkeypatch):
     whole = train_toy(tmp_path / "whole")
     assert whole.curve[-1]["loss"] < 0.2 * whole.curve[0]["loss"]
     assert [point["place"] for point in whole.curve] == [*range(20), *range(10)]
-    assert len(draw_learning_curve(whole).axes) == 2
+    assert len(draw_learning_curve(whole, "toys").axes) == 2
 
     def stop(agent, states):
         if states == 16 * 22:
