@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -91,26 +90,26 @@ def _interval(values: Floats, form: str) -> str:
 
 
 def tables(name: str, arguments: Arguments) -> Iterator[str]:
-    """A preset's tables, as lines."""
+    """A preset's tables."""
     scenario, rule = Scenario.preset(name), RECIPES[name].imitation.rule
     policies: dict[str, Policy] = {"agent": agents.load(f"slide/{name}"), "backlog, tuned": Rule(*rule)}
     policies["accept-all"] = Rule(np.inf)
-    slow: dict[str, Policy] = {}
+    drawn = [scenario.sample(np.random.default_rng((EVALUATION_STREAM, 0, n))) for n in range(arguments.episodes)]
+    yield f"### {name}, {arguments.episodes} evaluation episodes\n\n{_table_of(policies, scenario, drawn)}\n"
     if arguments.futures > 0:
-        slow["rollout"] = Rollout(np.random.default_rng((ROLLOUT_STREAM, 0)), arguments.futures, rule)
-    streams: dict[str, tuple[list[tuple[int, ...]], dict[str, Any]]] = {
-        f"{arguments.episodes} evaluation episodes": (
-            [(EVALUATION_STREAM, 0, n) for n in range(arguments.episodes)],
-            policies,
-        ),
-        f"seeds 0 to {arguments.seeds - 1}": ([(n,) for n in range(arguments.seeds)], policies | slow),
-    }
-    for heading, (seeds, players) in streams.items():
-        instances = [scenario.sample(np.random.default_rng(seed if len(seed) > 1 else seed[0])) for seed in seeds]
-        served = {player: served_by(policy, scenario, instances) for player, policy in players.items()}
-        plans = [exact(instance) for instance in instances]
-        served["exact, all arrivals known"] = np.array([round(plan.objective * plan.n_users) for plan in plans])
-        yield f"### {name}, {heading}\n\n{table(served)}\n"
+        policies["rollout"] = Rollout(np.random.default_rng((ROLLOUT_STREAM, 0)), arguments.futures, rule)
+    drawn = [scenario.sample(np.random.default_rng(seed)) for seed in range(arguments.seeds)]
+    yield f"### {name}, seeds 0 to {arguments.seeds - 1}\n\n{_table_of(policies, scenario, drawn)}\n"
+
+
+def _table_of(policies: Mapping[str, Policy], scenario: Scenario, instances: list[Instance]) -> str:
+    """The table of what policies make of instances, and of the most that can be served."""
+    served = {name: served_by(policy, scenario, instances) for name, policy in policies.items()}
+    plans = [exact(instance) for instance in instances]
+    served["exact, all arrivals known"] = np.array(
+        [round(plan.objective * plan.n_users) for plan in plans], dtype=float
+    )
+    return table(served)
 
 
 def main(arguments: Arguments) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import agents
+from agents.agent import TRAINED
 from agents.slide.agent import Agent
 from agents.slide.network import AdmissionNetwork, NetworkConfig
 from agents.slide.recipes import RECIPES
@@ -82,6 +83,7 @@ def test_what_ships_serves_more_users_than_the_tuned_rule(name):
 def test_what_ships_was_trained_by_its_recipe():
     for name, recipe in RECIPES.items():
         trained_on = agents.load(f"slide/{name}").trained_on
+        assert sum(file.stat().st_size for file in (TRAINED / "slide" / name).iterdir()) < 100_000
         assert trained_on["scenario"] == Scenario.preset(name).to_dict()
         assert trained_on["config"]["imitation"]["rule"] == list(recipe.imitation.rule)
         assert trained_on["rounds"] == recipe.imitation.rounds
