@@ -14,7 +14,7 @@ def test_all_rows_are_there(capsys):
     text = capsys.readouterr().out
     assert [line.split(",")[0] for line in text.splitlines() if line.startswith("#")] == ["### default"] * 2
     for policy, rows in (("agent", 2), ("backlog, tuned", 2), ("rollout", 1), ("exact, all arrivals known", 2)):
-        assert text.count(f"| {policy} ") == rows
+        assert text.count(f"\n| {policy} |") == rows
 
 
 def test_seeds_are_those_of_reset():
