@@ -13,9 +13,10 @@ ECOSYSTEM := .venv-ecosystem
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*##' '{printf "%-16s%s\n", $$1, $$2}'
 
+# As a path (compat) and no import hook, so that mypy and editors find the packages too.
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	touch $(INSTALLED)
 
 install: $(INSTALLED)  ## install the package and its tools into .venv, at the versions of constraints.txt

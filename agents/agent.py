@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from agents.checkpoint import load_checkpoint, save_checkpoint
-from pl_env.errors import FileFormatError, InvalidValue
+from agents.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
+from pl_env.errors import FileFormatError, InvalidValue, UnknownName, shown
 from pl_env.systems import FIRST, SYSTEMS
 
 TRAINED = Path(__file__).parent / "trained"
@@ -54,6 +54,20 @@ class TrainedAgent:
         """The next action in an environment, unwrapped; `observation` and `info` are what it returned last."""
         raise NotImplementedError
 
+    def best_of(self, samples: int) -> Any:
+        """A policy that samples so many plans from the agent and follows the best one.
+
+        Raises:
+            InvalidValue: There is no such policy in its system.
+        """
+        raise InvalidValue(f"samples is {samples!r}; it must be 0, as agents of {self.SYSTEM} do not sample plans")
+
+    def __repr__(self) -> str:
+        weights = sum(parameter.numel() for parameter in self.network.parameters())
+        rounds = self.trained_on.get("rounds")
+        trained = "not trained" if rounds is None else f"trained for {shown(rounds)} rounds"
+        return f"<Agent of {self.SYSTEM}: {weights:,} weights, {trained}>"
+
     def header(self) -> dict[str, Any]:
         """What a checkpoint says besides the weights, as JSON types."""
         return {"system": self.SYSTEM, "network": self.network_config, "trained_on": self.trained_on}
@@ -83,10 +97,14 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
         An ``Agent`` of the system that the checkpoint names.
 
     Raises:
+        UnknownName: There is no agent of that name, and no such folder.
         FileFormatError: The folder is no checkpoint, or damaged; nothing in it is executed.
     """
-    named = os.fspath(name_or_folder) if "/" in os.fspath(name_or_folder) else f"{FIRST}/{os.fspath(name_or_folder)}"
+    name = os.fspath(name_or_folder)
+    named = name if "/" in name else f"{FIRST}/{name}"
     folder = TRAINED / named if named in trained_agents() else Path(name_or_folder)
+    if named.partition("/")[0] in SYSTEMS and not is_checkpoint(folder):
+        raise UnknownName("agent or folder", name, trained_agents())
     header, parts = load_checkpoint(folder, "weights")
     system = str(header.get("system", FIRST))  # the first release wrote none
     if system not in SYSTEMS:

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from pl_env.errors import FileFormatError
-from pl_env.files import read_json
+from pl_env.files import blamed_on, read_json
 from pl_env.ranges import require
 
 FORMAT = "pl-env-agent"
@@ -46,22 +46,23 @@ def save_checkpoint(
     for place in (target, _old(target)):
         good = not place.exists() or (place.is_dir() and all(_is_ours(path) for path in place.iterdir()))
         require(good, "folder", str(place), "new, empty or a checkpoint, which is replaced")
-    target.parent.mkdir(parents=True, exist_ok=True)
     contents = {
         name: save({key: t.detach().cpu().contiguous() for key, t in part.items()}) for name, part in parts.items()
     }
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     full = {"format": FORMAT, "version": VERSION, "sha256": hashes, **header}
     full["header_sha256"] = _header_hash(full)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
-    try:
-        temporary.chmod(0o755)
-        for name, content in contents.items():
-            (temporary / f"{name}.safetensors").write_bytes(content)
-        (temporary / HEADER).write_text(json.dumps(full, indent=2) + "\n")
-        _replace_folder(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with blamed_on(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target)))
+        try:
+            temporary.chmod(0o755)
+            for name, content in contents.items():
+                (temporary / f"{name}.safetensors").write_bytes(content)
+            (temporary / HEADER).write_text(json.dumps(full, indent=2) + "\n")
+            _replace_folder(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _is_ours(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What ``train.py`` can be told to do, by name; each system's room has its ``JOBS``."""
+"""What ``python -m agents train`` can be told to do, by name; each system's room has its ``JOBS``."""
 
 from __future__ import annotations
 
@@ -38,8 +38,12 @@ class Job(Protocol):
         """The scenario of the evaluation."""
         ...
 
+    def trained_on(self) -> str:
+        """What the agent is trained on: the name, and what was overridden."""
+        ...
+
     def episodes(self) -> str:
-        """What the evaluation's episodes are, in words."""
+        """What the evaluation's episodes are, in words; likewise."""
         ...
 
     def train(self, out: Path, *, resume: bool) -> TrainingResult[Any]:

@@ -34,7 +34,7 @@ _MAY_DIFFER = {"threads"}
 
 
 class Measure(NamedTuple):
-    """What a stage's learning curve shows: the name of a number that its rounds report, a label, the axis's scale."""
+    """What a learning curve shows of a stage: the name of a number that its rounds report, a label, the scale."""
 
     name: str
     label: str
@@ -47,12 +47,12 @@ class Stage(Protocol):
     Attributes:
         name: Its name in learning curves and logs.
         rounds: How many; at least one.
-        measure: What its learning curve shows.
+        measures: What its learning curves show, a panel for each.
     """
 
     name: str
     rounds: int
-    measure: Measure
+    measures: tuple[Measure, ...]
 
     @property
     def network(self) -> nn.Module:
@@ -109,7 +109,7 @@ class TrainingResult(Generic[A]):
 
     agent: A
     curve: list[dict[str, Any]]
-    measures: Mapping[str, Measure]
+    measures: Mapping[str, tuple[Measure, ...]]
 
 
 def train_in_stages(
@@ -144,7 +144,7 @@ def train_in_stages(
     remove_debris(out / CHECKPOINT)
     if run.done < run.rounds:
         run.learn(out, progress, watch)
-    return TrainingResult(run.agent(), run.curve, {stage.name: stage.measure for stage in stages})
+    return TrainingResult(run.agent(), run.curve, {stage.name: stage.measures for stage in stages})
 
 
 class _Run(Generic[A]):
@@ -170,7 +170,7 @@ class _Run(Generic[A]):
         seconds_before = self.curve[-1]["seconds"] if self.curve else 0.0
         start = time.perf_counter()
         bar = tqdm(total=self.rounds, initial=self.done, desc="training", unit="round", disable=not progress)
-        with SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer, bar:
+        with bar, SummaryWriter(str(out / "tensorboard"), purge_step=self.done) as writer:
             while self.done < self.rounds:
                 report = self._stage.round(self.done, self._place)
                 self._record(report, seconds_before + time.perf_counter() - start, writer)

@@ -41,13 +41,14 @@ def compare(
         seed: Seed of the instance.
         solver: Solvers to compare; all that cover the instance unless given.
         option: Options as name=value, for the solvers that have them, such as equal_bandwidth_channels=8.
-        out: Write the picture of the best plan to this PNG file.
+        out: Write the picture of the best plan to this PNG file; its folder is made where there is none.
     """
     require_integer("seed", seed, 0)
     room = face(split(preset)[0])
     instance = scenario_named(preset).sample(np.random.default_rng(seed))
     known, given = solvers(split(preset)[0]), _options(option)
     plans: list[Plan] = []
+    left_out: list[str] = []
     table = Table("solver", "guarantee", "plan", "solved in (ms)")
     table.columns[-1].justify = "right"
     for name in solver or known:
@@ -58,15 +59,17 @@ def compare(
         except UnsupportedInstance as error:
             if solver:
                 raise
-            print(f"left out: {error}")
+            left_out.append(f"left out: {error}")
             continue
         plans.append(plan)
         table.add_row(name, known[name].guarantee, str(plan).partition(": ")[2], f"{plan.elapsed * 1e3:.3f}")
-    Console(width=140).print(table)
     sign = 1 if plans[0].SENSE == "max" else -1
     best = max(plans, key=lambda plan: sign * plan.objective)
     if out is not None:
         save_figure(room.gantt(best, instance), out)
+    for line in left_out:
+        print(line)
+    Console(width=140).print(table)
     print(f"\n{best}\n{room.text_gantt(best, instance)}")
     if out is not None:
         print(f"written: {out}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
+
+import tyro
 
 from baselines import evaluation
 from baselines.optima import default_cache
@@ -13,20 +16,11 @@ from pl_env.errors import InvalidValue, MissingPackage
 from pl_env.ranges import require
 
 
-def evaluate(
-    set: str | None = None,
-    scenario: str | None = None,
-    solver: tuple[str, ...] = (),
-    policy: tuple[str, ...] = (),
-    episodes: int | None = None,
-    seed: int = 0,
-    optimum: str | None = None,
-    workers: int = 1,
-    out: Path | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Arguments:
     """Let solvers and policies play the same episodes, and compare them.
 
-    Args:
+    Attributes:
         set: Benchmark set to play, such as general-hard-100; gaps refer to its certified optima.
         scenario: Preset to draw episodes from, such as bls.
         solver: Solvers by name, or "random".
@@ -36,27 +30,58 @@ def evaluate(
         seed: Seed of the episodes.
         optimum: Solver of the optima that gaps refer to, on a scenario; what it proves is kept for the next time.
         workers: Processes; 0 for one per core.
-        out: Write the result to this JSON file, every episode included, before it is printed.
+        out: Write the result to this JSON file, every episode included, before it is printed; its folder is made where
+            there is none.
     """
-    given = [name for name in (set, scenario) if name is not None]
+
+    PLAYERS: ClassVar[tuple[str, ...]] = ("--solver", "--policy")
+
+    set: str | None = None
+    scenario: str | None = None
+    solver: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+    episodes: int | None = None
+    seed: int = 0
+    optimum: str | None = None
+    workers: int = 1
+    out: Path | None = None
+
+    def players(self) -> dict[str, object]:
+        """Who plays, by the names to report."""
+        return {name: name for name in self.solver} | {name: load_policy(name) for name in self.policy}
+
+
+def run(arguments: Arguments) -> None:
+    """Let everybody play, write the result, print it.
+
+    Raises:
+        InvalidValue: Nobody plays, or nothing is played, or an argument is out of range.
+    """
+    given = [name for name in (arguments.set, arguments.scenario) if name is not None]
     require(len(given) == 1, "--set and --scenario", given, "one of the two")
-    players: dict[str, object] = {name: name for name in solver} | {name: load_policy(name) for name in policy}
-    require(len(players) > 0, "--solver and --policy", [], "at least one of the two")
+    players = arguments.players()
+    number = {2: "two", 3: "three"}[len(arguments.PLAYERS)]
+    require(len(players) > 0, " and ".join(arguments.PLAYERS), [], f"at least one of the {number}")
     result = evaluation.evaluate(
         players,
         given[0],
-        episodes=episodes,
-        seed=seed,
-        optimum=optimum,
-        cache=default_cache() if optimum else None,
+        episodes=arguments.episodes,
+        seed=arguments.seed,
+        optimum=arguments.optimum,
+        cache=default_cache() if arguments.optimum else None,
         progress=True,
-        workers=workers,
+        workers=arguments.workers,
     )
-    if out is not None:
-        result.save(out)
+    if arguments.out is not None:
+        result.save(arguments.out)
     print(result)
-    if out is not None:
-        print(f"written: {out}")
+    if arguments.out is not None:
+        print(f"written: {arguments.out}")
+
+
+def evaluate(arguments: Annotated[Arguments, tyro.conf.arg(name="")]) -> None:
+    """Let solvers and policies play the same episodes, and compare them."""
+    run(arguments)
 
 
 def load_policy(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 import io
 import json
@@ -27,13 +28,15 @@ from baselines.parallel import map_tasks
 from baselines.playing import play, player_of, require_covered, solvers_of
 from baselines.statistics import bootstrap_interval, interquartile_mean, relative_gap
 from baselines.trials import Trials
-from pl_env.errors import UnknownName, UnsupportedInstance
+from pl_env.errors import UnknownName, UnsupportedInstance, abbreviated
 from pl_env.files import write_atomically
 from pl_env.protocols import BenchmarkSet, Instance, Plan, Scenario
 from pl_env.ranges import require
 from pl_env.seeds import EVALUATION_STREAM
 from pl_env.sources import stamp
 from pl_env.systems import system_of
+
+_COLUMNS = ("policy", "objective", "95 % interval", "middle half", "gap to optimum", "decision (ms)")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,11 @@ class PolicyResult:
     proven: float = 1.0
     sense: str = "max"
     illegal: int = 0
+
+    def __repr__(self) -> str:
+        gap = "" if self.gap is None else f", gap {100 * self.gap:.2f} %"
+        interval = f"{self.low:.4f} … {self.high:.4f}"
+        return f"<PolicyResult: {self.mean:.4f} ({interval}) in {len(self.objective)} episodes{gap}>"
 
     @property
     def mean(self) -> float:
@@ -146,23 +154,43 @@ class Evaluation(Mapping[str, PolicyResult]):
         }
         write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
+    def __repr__(self) -> str:
+        means = ", ".join(f"{name} {result.mean:.4f}" for name, result in self.items())
+        return abbreviated(f"<Evaluation of {len(next(iter(self.values())).objective)} episodes: {means}>", 200)
+
     def __str__(self) -> str:
-        table = Table("policy", "objective", "95 % interval", "middle half", "gap to optimum", "decision (ms)")
+        table = Table(*_COLUMNS)
         for column in table.columns[1:]:
             column.justify = "right"
+        for row in self._rows():
+            table.add_row(*row)
+        stream = io.StringIO()
+        Console(file=stream, width=100).print(table)
+        return "\n".join([stream.getvalue().rstrip(), *self._erred()])
+
+    def _repr_html_(self) -> str:
+        """The same table in a notebook."""
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in _COLUMNS)
+        rows = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows())
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        erred = "".join(f"<p>{html.escape(line)}</p>" for line in self._erred())
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{erred}"
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        """The cells of the table, a row for each policy."""
         for name, result in self.items():
             gap = "–" if result.gap is None else f"{100 * result.gap:.2f} %"
             interval = f"{result.low:.4f} … {result.high:.4f}"
             middle, decision = f"{result.interquartile_mean:.4f}", f"{1e3 * result.decision_seconds:.3f}"
-            table.add_row(name, f"{result.mean:.4f}", interval, middle, gap, decision)
-        stream = io.StringIO()
-        Console(file=stream, width=100).print(table)
-        erred = [
+            yield name, f"{result.mean:.4f}", interval, middle, gap, decision
+
+    def _erred(self) -> list[str]:
+        """A sentence for each policy that took an illegal action."""
+        return [
             f"{name}: {result.illegal} of {len(result.objective)} episodes ended with an illegal action"
             for name, result in self.items()
             if result.illegal
         ]
-        return "\n".join([stream.getvalue().rstrip(), *erred])
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from experiments import solver_table
 from experiments.points import code_version
 from pl_env import benchmark, benchmark_names
 from pl_env.command_line import exit_code
+from pl_env.errors import UnknownName
 from pl_env.ranges import require_integer
 from pl_env.systems import FIRST, SYSTEMS, face, split
 
@@ -115,16 +116,25 @@ def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path |
     Args:
         names: Solvers; all unless given.
         sets: Benchmark sets; all unless given.
-        out: Document to put the table into, between the marks it has for it.
+        out: Existing document to put the table into, between the marks it has for it.
     """
-    chosen = names or tuple(baselines.solvers())
-    results = {name: solver_table.measure(benchmark(name), chosen, progress=True) for name in sets or benchmark_names()}
+    benchmarks = {name: benchmark(name) for name in sets or benchmark_names()}
+    known = {name: tuple(baselines.solvers(split(name)[0])) for name in benchmarks}
+    everybody = set().union(*known.values())
+    for name in names:
+        if name not in everybody:
+            raise UnknownName("solver", name, everybody)
+    results = {}
+    for name, of_set in benchmarks.items():
+        chosen = [solver for solver in names or known[name] if solver in known[name]]
+        results[name] = solver_table.measure(of_set, chosen, progress=True)
     text = solver_table.table(results)
-    print(text)
     if out is None and not names and not sets:
         out = Path("docs/solvers.md")
     if out is not None:
         solver_table.write(text, out)
+    print(text)
+    if out is not None:
         print(f"written: {out}")
 
 

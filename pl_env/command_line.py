@@ -19,10 +19,17 @@ def exit_code(command: Callable[[], object]) -> int:
             stream.reconfigure(errors="replace")
     try:
         command()
-    except (PlEnvError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except PlEnvError as error:
+        return _mistake(str(error))
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _mistake(f"{where}{error.strerror or error}")
     except KeyboardInterrupt:
         print("interrupted; a command that keeps what it has done goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _mistake(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 1

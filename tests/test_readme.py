@@ -1,23 +1,54 @@
-"""The README's code runs as it stands there, block after block."""
+"""The README's code runs as it stands there, every block alone."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+import tyro
+
+from agents.evaluate_command import Arguments
+from baselines import registry
+
 README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
 
 
-def test_the_python_blocks_run(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def own_solvers_are_forgotten():
+    known = registry._solvers_of("partial_loading")
+    before = dict(known)
+    yield
+    known.clear()
+    known.update(before)
+
+
+@pytest.mark.usefixtures("own_solvers_are_forgotten")
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_a_python_block_runs_alone(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    exec(compile(block, str(README), "exec"), {})
     out = capsys.readouterr().out
-    assert len(blocks) == 3
-    printed = re.search(r"# (environment: .*?), \.\.\.", README.read_text())
-    assert printed is not None
-    assert printed.group(1) in out  # the comment shows what is really printed
-    assert "gap to optimum" in out
-    assert (tmp_path / "gantt.png").exists()
+    printed = re.search(r"# (environment: .*?), \.\.\.", block)
+    if printed is not None:
+        assert printed.group(1) in out  # the comment shows what is really printed
+    assert ("gap to optimum" in out) == ("print(baselines.evaluate" in block)
+    assert (tmp_path / "gantt.png").exists() == ("gantt.png" in block)
+
+
+def test_there_are_blocks():
+    assert len(BLOCKS) == 5
+    assert sum("# environment: " in block for block in BLOCKS) == 1
+
+
+def test_the_command_that_makes_the_results_makes_every_row():
+    """Its words as the README has them; the numbers take minutes."""
+    text = README.read_text().split("## Results")[1].split("The library is drawn once")[0]
+    (words,) = re.findall(r"python -m agents (evaluate .*\n.*)\n", text)
+    words = words.replace("\\", " ").split()
+    arguments = tyro.cli(Arguments, args=words[1:])
+    rows = re.findall(r"^\| `?([^`|]+)`? \| 0\.", text, flags=re.MULTILINE)
+    agents = {"agent", f"agent, best of {arguments.samples} samples"}
+    assert (arguments.scenario, arguments.agent, arguments.episodes) == ("bls", ("bls",), 1000)
+    assert {row.strip() for row in rows} == {*arguments.solver} | agents

@@ -1,4 +1,4 @@
-"""train.py: what its command line understands, refuses and leaves behind."""
+"""train.py, which is `python -m agents train`: what its command line understands, refuses and leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 
 import agents
 import pl_env
-import train as train_script
+from agents import train_command
 from agents.checkpoint import load_checkpoint
 from agents.jobs import jobs
 from agents.partial_loading.recipes import RECIPES
@@ -36,7 +36,7 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
     """Kill it in the middle of training; --resume ends with the weights of a run that nobody killed."""
-    arguments = train_script.parse(SMALL)
+    arguments = train_command.parse(SMALL)
     whole = agents.train(agents.Family.named("tiny"), arguments.job.training, tmp_path / "whole", progress=False)
     command = [sys.executable, str(REPOSITORY / "train.py"), *SMALL, "--out", str(tmp_path / "killed")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -91,7 +91,7 @@ def test_train_script_says_what_is_wrong_and_writes_nothing(tmp_path, arguments,
 
 def test_train_script_says_which_stages_argument_is_wrong(capsys):
     with pytest.raises(SystemExit):
-        train_script.parse(["--imitation.epochs", "0"])
+        train_command.parse(["--imitation.epochs", "0"])
     words = capsys.readouterr().err.replace("│", " ").split()
     assert "epochs is 0; it must be an integer of at least 1" in " ".join(words)
 
@@ -99,18 +99,18 @@ def test_train_script_says_which_stages_argument_is_wrong(capsys):
 @pytest.mark.parametrize("words", ["--scenario.users 3", "bls --scenario.n-users 1 2 3", "--out x any-library"])
 def test_what_the_command_line_cannot_read_is_refused(words, capsys):
     with pytest.raises(SystemExit) as stopped:
-        train_script.parse(words.split())
+        train_command.parse(words.split())
     assert stopped.value.code == 2
     assert words.split()[-1] in capsys.readouterr().err
 
 
 def test_the_name_sets_the_default_training():
     for name, config in RECIPES.items():
-        assert train_script.parse([name]).job.training == config
-    assert train_script.parse([]).job.name == train_script.parse(["--resume"]).job.name == "bls"
-    assert train_script.parse([]).out == Path("runs/bls")
+        assert train_command.parse([name]).job.training == config
+    assert train_command.parse([]).job.name == train_command.parse(["--resume"]).job.name == "bls"
+    assert train_command.parse([]).out == Path("runs/bls")
     for name in (*pl_env.Scenario.presets(), agents.ANY_LIBRARY):
-        assert train_script.parse([name]).job.family == agents.Family.named(name)
+        assert train_command.parse([name]).job.family == agents.Family.named(name)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_the_name_sets_the_default_training():
     ],
 )
 def test_scenario_fields_are_typed_arguments(words, overrides):
-    job = train_script.parse(words.split()).job
+    job = train_command.parse(words.split()).job
     assert job.family == agents.Family.named(job.name, **overrides)
 
 
 def test_training_arguments_have_short_names():
     words = "fading --imitation.rounds 4 --seed 3 --fine-tuning.rounds 1 --out x --samples 0"
-    arguments = train_script.parse(words.split())
+    arguments = train_command.parse(words.split())
     before = RECIPES["fading"]
     assert arguments.job.training == dataclasses.replace(
         before,
@@ -146,7 +146,7 @@ def test_training_arguments_have_short_names():
 
 def help_of(capsys, *words: str) -> list[str]:
     with pytest.raises(SystemExit) as stopped:
-        train_script.parse([*words, "--help"])
+        train_command.parse([*words, "--help"])
     assert stopped.value.code == 0
     return capsys.readouterr().out.splitlines()
 
@@ -178,17 +178,66 @@ def test_another_systems_jobs_go_by_the_systems_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "agents.toy", room)
     monkeypatch.setitem(SYSTEMS, "toy", {})
     monkeypatch.setitem(SYSTEMS, "toy_without_agents", {})
-    assert train_script.parse(["toy"]).job == train_script.parse(["toy/easy"]).job == Job("easy")
-    arguments = train_script.parse(["toy/hard", "--speed", "2"])
+    assert train_command.parse(["toy"]).job == train_command.parse(["toy/easy"]).job == Job("easy")
+    arguments = train_command.parse(["toy/hard", "--speed", "2"])
     assert (arguments.job, arguments.out) == (Job("hard", speed=2.0), Path("runs/toy/hard"))
-    assert train_script.parse([]).job.name == "bls"
+    assert train_command.parse([]).job.name == "bls"
 
 
 def test_results_are_on_disk_before_they_are_printed(tmp_path, monkeypatch, capsys):
-    arguments = train_script.parse([*SMALL, "--imitation.rounds", "1", "--samples", "0", "--out", str(tmp_path)])
+    arguments = train_command.parse([*SMALL, "--imitation.rounds", "1", "--samples", "0", "--out", str(tmp_path)])
     written = []
     monkeypatch.setattr("builtins.print", lambda *_, **__: written.append((tmp_path / "results.json").exists()))
-    train_script.main(arguments)
+    train_command.run(arguments)
     assert written
     assert all(written)
     assert "sampled_results" not in json.loads((tmp_path / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "trained_on", "episodes"),
+    [
+        ("bls", "bls", "bls"),
+        ("bls --scenario.n-users 20 30", "bls, n_users 20 to 30", "bls, n_users 20 to 30"),
+        ("bls --scenario.backbones resnet18 resnet50", *["bls, backbones resnet18 resnet50"] * 2),
+        (
+            "any-library --scenario.n-users 60 --scenario.deadline 0.5 0.6",
+            "any-library, n_users 60, deadline 0.5 to 0.6",
+            "any-library, n_users 60, deadline 0.7, theta 0.85",
+        ),
+    ],
+)
+def test_the_report_says_what_was_overridden(words, trained_on, episodes):
+    job = train_command.parse(words.split()).job
+    assert job.trained_on() == trained_on
+    assert job.episodes() == episodes
+
+
+def test_the_report_and_its_plots_say_what_is_shown(tmp_path, monkeypatch, capsys):
+    """The titles, and a panel each for the share that is reached and the users lost."""
+    drawn = {}
+    monkeypatch.setattr(train_command, "save_figure", lambda figure, path: drawn.update({path.name: figure}))
+    words = [*SMALL, "--scenario.n-users", "4", "--imitation.rounds", "4", "--samples", "0", "--out", str(tmp_path)]
+    train_command.run(train_command.parse(words))
+    assert "5 unseen episodes of tiny, n_users 4; the same for everybody" in capsys.readouterr().out
+    curve = drawn["learning_curve.png"]
+    assert curve.get_suptitle() == "training on tiny, n_users 4"
+    reached, regret = curve.axes
+    assert "share of its teacher's value" in reached.get_ylabel()
+    assert "users lost" in regret.get_ylabel()
+    points = json.loads((tmp_path / "results.json").read_text())["learning_curve"]
+    shown = [point["reached"] for point in points if "reached" in point]
+    assert len(shown) >= 1
+    assert reached.lines[0].get_ydata().tolist() == shown
+    assert drawn["served_ratio.png"].axes[0].get_title() == "tiny, n_users 4"
+
+
+def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path):
+    """A file stands in the place of the folder: for root no folder is read-only."""
+    (tmp_path / "file").write_bytes(b"")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        result = run_train(*SMALL, "--out", str(out))
+        assert result.returncode == 1
+        assert "Traceback" not in result.stderr
+        assert result.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'file'}")
+        assert result.stdout == ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from agents.partial_loading.network import NetworkConfig, SchedulingNetwork, loa
 from agents.partial_loading.observing import plan_of
 from pl_env.partial_loading.env import PartialLoadingEnv
 from pl_env.ranges import require
+
+if TYPE_CHECKING:
+    from agents.partial_loading.decoding import BestOf
 
 
 class Agent(TrainedAgent):
@@ -36,6 +39,12 @@ class Agent(TrainedAgent):
             InvalidValue: A number is out of range.
         """
         return SchedulingNetwork(NetworkConfig(**config))
+
+    def best_of(self, samples: int) -> BestOf:
+        """A policy that samples so many schedules from the agent and follows the best one."""
+        from agents.partial_loading.decoding import BestOf  # it imports this module
+
+        return BestOf(self, samples)
 
     def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingEnv) -> int:
         """The legal action with the highest score.

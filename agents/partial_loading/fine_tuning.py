@@ -83,7 +83,7 @@ class FineTuning:
     """The stage: MaskablePPO, one round at a time; see `agents.training.Stage`."""
 
     name = "fine-tuning"
-    measure = Measure("served_ratio", "served user ratio, exploring")
+    measures: tuple[Measure, ...] = (Measure("served_ratio", "served user ratio, exploring"),)
 
     def __init__(self, scenario: Scenario, config: FineTuningConfig, seed: int) -> None:
         """Set the stage.

@@ -121,7 +121,10 @@ class Imitation:
     """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`."""
 
     name = "imitation"
-    measure = Measure("regret", "users lost by a decision,\nwhere it is not sure", "log")
+    measures: tuple[Measure, ...] = (
+        Measure("reached", "share of its teacher's value\nthat the learner reaches"),
+        Measure("regret", "users lost by a decision,\nwhere it is not sure", "log"),
+    )
     network: SchedulingNetwork
     optimizer: torch.optim.Optimizer
 

@@ -11,7 +11,6 @@ import tyro
 from matplotlib.figure import Figure
 
 from agents.partial_loading.agent import Agent
-from agents.partial_loading.decoding import BestOf
 from agents.partial_loading.families import ANY_LIBRARY, DRAWN, Family
 from agents.partial_loading.recipes import recipe
 from agents.partial_loading.training import TrainingConfig, train
@@ -48,6 +47,13 @@ def _fields_of(family: Family) -> Any:
     values = {each.name: getattr(family.scenario, each.name) for each in fields(ScenarioFields)}
     ranges = {name: getattr(family, name) for name in DRAWN if getattr(family, name) is not None}
     return ScenarioFields(**(values | ranges))
+
+
+def _in_words(value: Any) -> str:
+    """A field's value; a pair of numbers is a range."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return (" " if isinstance(value[0], str) else " to ").join(map(str, value))
 
 
 @dataclass(frozen=True)
@@ -93,19 +99,30 @@ class Job:
             InvalidValue: A field is out of range.
             UnknownName: A backbone does not exist.
         """
+        return Family.named(self.name, **self._overridden)
+
+    @property
+    def _overridden(self) -> dict[str, Any]:
+        """Fields that differ from the family's own."""
         own = asdict(_fields_of(Family.named(self.name)))
-        return Family.named(self.name, **{k: v for k, v in asdict(self.scenario).items() if v != own[k]})
+        return {name: value for name, value in asdict(self.scenario).items() if value != own[name]}
 
     @property
     def evaluated_on(self) -> Scenario:
         """The scenario; of a family its own deadline and theta."""
         return self.family.scenario
 
+    def trained_on(self) -> str:
+        """The family's name, and what was overridden."""
+        return ", ".join([self.name, *(f"{name} {_in_words(value)}" for name, value in self._overridden.items())])
+
     def episodes(self) -> str:
-        """What the evaluation's episodes are, in words."""
-        scenario = self.evaluated_on
-        same = "" if self.family.is_one_scenario else f", deadline {scenario.deadline} s and theta {scenario.theta}"
-        return self.name + same
+        """What the evaluation's episodes are, in words; of a family they have its own deadline and theta."""
+        if self.family.is_one_scenario:
+            return self.trained_on()
+        its = [f"{name} {getattr(self.evaluated_on, name)}" for name in DRAWN]
+        others = [f"{name} {_in_words(value)}" for name, value in self._overridden.items() if name not in DRAWN]
+        return ", ".join([self.name, *others, *its])
 
     def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
         """Train; see `agents.partial_loading.training.train`."""
@@ -115,7 +132,7 @@ class Job:
         """The best of sampled schedules, where channels stay."""
         if self.samples == 0 or self.evaluated_on.fading == "batch":
             return {}
-        return {f"agent-{self.samples}": BestOf(agent, self.samples)}
+        return {f"agent-{self.samples}": agent.best_of(self.samples)}
 
     def picture(self, plan: Schedule, instance: Instance) -> Figure:
         """A Gantt chart."""

@@ -65,6 +65,25 @@ def extended_reach(least: Ints, reach: int, more: int, budget: int) -> int:
     return new_reach
 
 
+@inlined
+def join(joined: Ints, others: Ints, reach: int, cost: Ints, budget: int) -> int:
+    """Join the frontiers of two that share nothing.
+
+    Args:
+        joined: int64 (U + 1,) out.
+        others: int64 (U + 1,), the frontier of one, past the budget beyond ``reach``; another array than ``joined``.
+        reach: It serves at most so many users.
+        cost: int64 (k,), time of the other's 1 ... k users.
+        budget: Time there is.
+
+    Returns:
+        The most users that fit.
+    """
+    joined[:] = others
+    extend(joined, others, 0, reach, cost)
+    return extended_reach(joined, reach, len(cost), budget)
+
+
 class Frontiers(NamedTuple):
     """The frontiers of C clusters, one after the other."""
 
@@ -89,10 +108,7 @@ def join_all(frontiers: Frontiers, budget: int, joined: Ints) -> int:
     joined[0] = budget + 1
     joined[0, 0] = 0
     for c in range(len(start) - 1):
-        joined[c + 1] = joined[c]
-        cost = least[start[c] + 1 : start[c + 1]]
-        extend(joined[c + 1], joined[c], 0, most, cost)
-        most = extended_reach(joined[c + 1], most, len(cost), budget)
+        most = join(joined[c + 1], joined[c], most, least[start[c] + 1 : start[c + 1]], budget)
     return most
 
 

@@ -41,7 +41,8 @@ def optimal_dp(instance: Instance, *, equal_bandwidth_channels: int = 0) -> Sche
     start, clusters = time.perf_counter(), instance.table.clusters
     assert clusters is not None, "see needs_clusters"
     overhead_ns = instance.table.load_overhead_ns
-    history, users, user_upload_ns = _solve(instance, clusters, overhead_ns, 1, equal_bandwidth_channels)
+    times = times_of(instance, equal_bandwidth_channels)
+    history, users, user_upload_ns = _solve(instance, times, clusters, overhead_ns, 1, equal_bandwidth_channels)
     return Schedule(
         history=history,
         users=users,
@@ -56,7 +57,7 @@ def optimal_dp(instance: Instance, *, equal_bandwidth_channels: int = 0) -> Sche
 
 
 def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_channels: int = 0) -> Schedule:
-    """Optimal schedule when nothing is shared: every model loads in full (Remark 4).
+    """The most users that can be served where every model loads in full (Remark 4).
 
     Optimal where the library shares nothing. A resident model need not load again.
 
@@ -67,8 +68,9 @@ def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_ch
     """
     start, quantum = time.perf_counter(), instance.slot_ns if slotted else 1
     overhead_ns = 0  # it is in the loading times of whole models already
+    times = times_of(instance, equal_bandwidth_channels, loads_in_full=True)
     each_alone = _each_alone(instance.table)
-    history, users, user_upload_ns = _solve(instance, each_alone, overhead_ns, quantum, equal_bandwidth_channels)
+    history, users, user_upload_ns = _solve(instance, times, each_alone, overhead_ns, quantum, equal_bandwidth_channels)
     shares_nothing = instance.table.affine and int(instance.has_block.sum(axis=0).max(initial=0)) <= 1
     bound = len(users) if shares_nothing and not slotted else instance.n_users
     return Schedule(
@@ -77,6 +79,7 @@ def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_ch
         user_upload_ns=user_upload_ns,
         n_users=instance.n_users,
         equal_bandwidth_channels=equal_bandwidth_channels,
+        loads_in_full=True,
         solver="independent",
         status="optimal" if len(users) == bound else "feasible",
         upper_bound=bound,
@@ -85,22 +88,21 @@ def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_ch
 
 
 def _each_alone(table: ServingTable) -> Clusters:
-    """Clusters of one model each, whose whole load is its own: after whatever model, if loads are measured."""
+    """Clusters of one model each, whose whole load is its own."""
     start, zeros = np.arange(table.n_models + 1, dtype=np.int64), np.zeros(table.n_models, dtype=np.int64)
-    whole_ns = table.load_ns[-1] if table.affine else table.load_ns.max(axis=0)
+    whole_ns = table.load_ns.max(axis=0)  # see `ServingTable.full_load_ns`
     for array in (start, zeros, whole_ns):
         array.setflags(write=False)  # one type for the kernel, one compilation
     return Clusters(start[:-1], start, start[:-1], zeros, whole_ns)
 
 
 def _solve(
-    instance: Instance, clusters: Clusters, overhead_ns: int, quantum: int, channels: int
+    instance: Instance, times: Times, clusters: Clusters, overhead_ns: int, quantum: int, channels: int
 ) -> tuple[Ints, Ints, Ints]:
     """History, users and their upload times of the schedule that serves the most, and among those ends first.
 
     With ``quantum`` above 1 every run is rounded up to multiples of it.
     """
-    times = times_of(instance, channels)
     return _schedule(
         clusters.members,
         clusters.start,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.compiling import compiled
+from pl_env.compiling import compiled, inlined
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.runs import Queue, Times, queue_of, run_timeline, times_of
 from pl_env.partial_loading.schedule import Schedule
@@ -105,31 +105,45 @@ def _prepare(times: Times, requested_model: Ints, upload_ns: Ints, channels: int
 
 @compiled
 def run_times(times: Times, queue: Queue, channels: int) -> Ints:
-    """`Problem.run_ns`.
+    """`Problem.run_ns`."""
+    _, per_sample, per_batch, batch_limit = times
+    first_user, _, sorted_upload = queue
+    run_ns = np.empty(len(sorted_upload), dtype=np.int64)
+    for i in range(len(batch_limit)):
+        own = slice(first_user[i], first_user[i + 1])
+        tabulate_runs(sorted_upload[own], per_sample[i], per_batch[i], batch_limit[i], channels, run_ns[own])
+    return run_ns
+
+
+@inlined
+def tabulate_runs(upload: Ints, per_sample: int, per_batch: int, limit: int, channels: int, run_ns: Ints) -> None:
+    """Write what one model's runs of 1, 2, ... users take; `NEVER` where no batch is possible.
 
     For optimal shares it makes no difference which batch is not full, as each user takes as long as alone. For equal
     channels, where a batch takes as long as its slowest user, it is that of the cheapest users: the k cheapest are the
     k - b cheapest and a full batch of b more, of which the last is the slowest.
+
+    Args:
+        upload: int64 (k,), upload times of the model's users, ascending.
+        per_sample: Compute nanoseconds of the model.
+        per_batch: Compute nanoseconds of the model.
+        limit: Its largest batch.
+        channels: r where the band is cut into r equal channels, else 0.
+        run_ns: int64 (k,) out, upload and compute nanoseconds.
     """
-    _, per_sample, per_batch, batch_limit = times
-    first_user, _, sorted_upload = queue
-    run_ns = np.full(len(sorted_upload), NEVER, dtype=np.int64)
-    for i in range(len(batch_limit)):
-        limit, start = batch_limit[i], first_user[i]
+    total, room = 0, 0
+    for n in range(len(upload)):
         if limit == 0:
-            continue
-        total, room = 0, 0
-        for place in range(start, first_user[i + 1]):
-            if channels == 0:
-                if room == 0:
-                    total, room = total + per_batch[i], limit
-                total, room = min(NEVER, total + sorted_upload[place] + per_sample[i]), room - 1
-            else:
-                size = min(place - start + 1, limit)
-                before = run_ns[place - size] if place - size >= start else 0
-                total = min(NEVER, before + channels * sorted_upload[place] + per_sample[i] * size + per_batch[i])
-            run_ns[place] = total
-    return run_ns
+            total = NEVER
+        elif channels == 0:
+            if room == 0:
+                total, room = total + per_batch, limit
+            total, room = min(NEVER, total + upload[n] + per_sample), room - 1
+        else:
+            size = min(n + 1, limit)
+            before = run_ns[n - size] if n >= size else 0
+            total = min(NEVER, before + channels * upload[n] + per_sample * size + per_batch)
+        run_ns[n] = total
 
 
 def to_schedule(problem: Problem, plan: Plan, solver: str, elapsed: float) -> Schedule:

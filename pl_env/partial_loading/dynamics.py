@@ -120,7 +120,7 @@ def sort_users(
         _sort_small_groups(requested_model, users, sorted_upload)
         return
     for i in range(n_models):
-        _sort_group(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
+        sort_by_upload(users[first_user[i] : first_user[i + 1]], sorted_upload[first_user[i] : first_user[i + 1]])
 
 
 @compiled
@@ -150,8 +150,8 @@ def _sort_small_groups(requested_model: Ints, users: Indices, upload: Ints) -> N
 
 
 @compiled
-def _sort_group(users: Indices, upload: Ints) -> None:
-    """Sort one model's users, which stand in order of index, by upload time; stable."""
+def sort_by_upload(users: Indices, upload: Ints) -> None:
+    """Sort one model's users, which stand in order of index, by upload time, in both arrays; stable."""
     if len(users) > _INSERTION_SORT_LIMIT:
         order = np.argsort(upload, kind="mergesort")
         users[:] = users[order]
@@ -184,7 +184,7 @@ def redraw_pending(
         pending.sort()  # back to the order of indices, so that ties fall as in `sort_users`
         for n in range(len(pending)):
             sorted_upload[next_user[i] + n] = upload_ns[pending[n]]
-        _sort_group(pending, sorted_upload[next_user[i] : first_user[i + 1]])
+        sort_by_upload(pending, sorted_upload[next_user[i] : first_user[i + 1]])
 
 
 @compiled

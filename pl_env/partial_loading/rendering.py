@@ -27,6 +27,8 @@ def moved_bytes(schedule: Schedule, instance: Instance) -> tuple[NDArray[np.int6
     before = np.concatenate([[instance.resident], models[:-1]]) if len(models) else models
     held = instance.has_block[models]
     resident = instance.has_block[before] & (before >= 0)[:, None]
+    if schedule.loads_in_full:
+        resident &= (before == models)[:, None]
     return (held & ~resident) @ instance.block_bytes, (held & resident) @ instance.block_bytes
 
 

@@ -35,13 +35,14 @@ class Queue(NamedTuple):
     sorted_upload: Ints  # (K,) their upload times
 
 
-def times_of(instance: Instance, equal_bandwidth_channels: int = 0) -> Times:
+def times_of(instance: Instance, equal_bandwidth_channels: int = 0, loads_in_full: bool = False) -> Times:
     """The times of an instance; where the band is cut into r equal channels, no batch has more than r users."""
     table, limit = instance.table, instance.table.max_batch
     if equal_bandwidth_channels:
         limit = np.minimum(limit, equal_bandwidth_channels)
         limit.setflags(write=False)  # one type for the kernels, one compilation
-    return Times(table.load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, limit)
+    load_ns = table.full_load_ns if loads_in_full else table.load_ns
+    return Times(load_ns, table.compute_ns_per_sample, table.compute_ns_per_batch, limit)
 
 
 @compiled

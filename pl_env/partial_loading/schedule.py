@@ -52,6 +52,7 @@ class Schedule:
         user_upload_ns: int64 (served,), each one's upload time alone on the whole band when served.
         n_users: Number of users K of the instance.
         equal_bandwidth_channels: 0 for optimal bandwidth shares; r where the band is cut into r equal channels.
+        loads_in_full: Every model loads all of its blocks, whatever is resident, unless it is resident itself.
         solver: Name of what made the schedule.
         status: "optimal" where no schedule serves more users, else "feasible".
         upper_bound: No schedule serves more users than this; K where nothing better is known.
@@ -66,6 +67,7 @@ class Schedule:
     user_upload_ns: NDArray[np.int64]
     n_users: int
     equal_bandwidth_channels: int = 0
+    loads_in_full: bool = False
     solver: str = ""
     status: str = "feasible"
     upper_bound: int = None  # type: ignore[assignment]  # K, set in __post_init__
@@ -206,6 +208,9 @@ class Schedule:
         largest = int(self.history[:, SIZE].max(initial=0))
         require(largest <= batch_cap, "the schedule's largest batch", largest, f"at most the batch cap, {batch_cap}")
         return [int(model) * batch_cap + int(size) - 1 for model, size in self.history[:, [MODEL, SIZE]]]
+
+    def __repr__(self) -> str:
+        return f"<Schedule {self}>"
 
     def __str__(self) -> str:
         return (

@@ -156,6 +156,17 @@ class ServingTable(ReadOnlyArrays):
         return {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)}
 
     @cached_property
+    def full_load_ns(self) -> NDArray[np.int64]:
+        """`load_ns` where every model loads in full whatever is resident, int64 (I + 1, I); 0 where it is itself.
+
+        That is the load into an empty GPU. Where loads are measured, and one after another model takes longer, it is
+        the longest: so what is timed like this never ends before what is loaded as measured.
+        """
+        full = np.tile(self.load_ns.max(axis=0), (self.n_models + 1, 1))
+        np.fill_diagonal(full, 0)
+        return read_only("full_load_ns", full, np.int64, 2)
+
+    @cached_property
     def clusters(self) -> Clusters | None:
         """The bottom-layer-sharing structure of the table, or None where it has none or loading is not affine."""
         return _find_clusters(self) if self.affine else None

@@ -37,9 +37,10 @@ _PROBLEMS = (
     "its compute time is not mu · b + beta (9)",
     "its finishing time is not the sum of all times up to it (1)",
     "it ends after the deadline (13c)",
+    "its loading time is not that of the whole model, which the schedule says that it loads",
 )
 _OK, _MODEL, _NOBODY, _TOO_LARGE, _USER, _TWICE, _OTHER_MODEL = range(7)
-_USER_UPLOAD, _CHANNELS, _UPLOAD, _LOAD, _COMPUTE, _FINISH, _DEADLINE, _LENGTHS = range(7, 15)
+_USER_UPLOAD, _CHANNELS, _UPLOAD, _LOAD, _COMPUTE, _FINISH, _DEADLINE, _WHOLE_LOAD, _LENGTHS = range(7, 16)
 _MANY = 2**61  # users that no array holds; three times as many are still an int64
 
 
@@ -88,6 +89,7 @@ def check(schedule: Schedule, instance: Instance) -> None:
         instance.deadline_ns,
         instance.resident,
         instance.fading == "batch",
+        bool(schedule.loads_in_full),
     )
     if problem == _LENGTHS:
         raise InfeasibleSchedule(
@@ -132,6 +134,7 @@ def _first_problem(
     deadline_ns: int,
     resident: int,
     redrawn: bool,
+    in_full: bool,
 ) -> tuple[int, int, int]:
     """The first broken constraint: its number in `_PROBLEMS`, the batch, and the user where one is at fault.
 
@@ -175,13 +178,17 @@ def _first_problem(
             return _UPLOAD, n, -1
         missing = 0
         for j in range(n_blocks):
-            if has_block[model, j] and (resident < 0 or not has_block[resident, j]):
+            if has_block[model, j] and (resident < 0 or in_full or not has_block[resident, j]):
                 missing += block_load_ns[j]
         expected = missing + load_overhead_ns if missing > 0 else 0
         if not affine:
             expected = measured_load_ns[resident, model]
+            if in_full:
+                expected = measured_load_ns[:, model].max()
+        if in_full and resident == model:
+            expected = 0
         if history[n, 3] != expected:
-            return _LOAD, n, -1
+            return (_WHOLE_LOAD if in_full else _LOAD), n, -1
         if history[n, 4] != size * compute_ns_per_sample[model] + compute_ns_per_batch[model]:
             return _COMPUTE, n, -1
         end_of_last += history[n, 2] + history[n, 3] + history[n, 4]

@@ -158,9 +158,10 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         chosen = np.asarray(actions)
         good = chosen.shape == (n,) and chosen.dtype.kind in "iu"
         require(good, "actions", chosen, f"integers of shape ({n},)")
-        if n and not (chosen.min() >= 0 and chosen.max() < self.single_action_space.n):
-            outside = chosen[(chosen < 0) | (chosen >= self.single_action_space.n)][0]
-            raise InvalidAction(f"an action is {outside}; it must be from 0 to {self.single_action_space.n - 1}")
+        n_actions = self.episodes.mask.shape[1]
+        if chosen.min() < 0 or chosen.max() >= n_actions:
+            outside = chosen[(chosen < 0) | (chosen >= n_actions)][0]
+            raise InvalidAction(f"an action is {outside}; it must be from 0 to {n_actions - 1}")
         require(bool(self.episodes.generators), "step()", "called", "called after reset()")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             require(not self._done.any(), "autoreset_mode", "DISABLED", "followed by a reset of what has ended")

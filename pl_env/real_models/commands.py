@@ -37,18 +37,17 @@ def scan(
 
     Args:
         files: Checkpoints (.safetensors, .pt, .pth) and folders of them; one model each.
-        out: The library, npz.
+        out: The library, npz; its folder is made where there is none.
         base: A checkpoint that all models build on, for adapters in files of their own.
         architecture: Architecture of models whose files do not say it in their metadata and that are no ResNets.
-        plot: Write the heat map of shared bytes to this PNG file.
+        plot: Write the heat map of shared bytes to this PNG file; likewise.
     """
     found = scan_checkpoints(files, base, architecture)
-    _print_sharing(found)
     found.library.save(out)
-    print(f"written: {out}")
     if plot is not None:
         save_figure(sharing_map(found.library), plot)
-        print(f"written: {plot}")
+    _print_sharing(found)
+    _print_written(out, plot)
 
 
 def _print_sharing(found: CheckpointScan) -> None:
@@ -80,6 +79,12 @@ def _print_sharing(found: CheckpointScan) -> None:
         f"{library.n_models} models of {library.model_bytes.sum() / 1e6:.1f} MB are {together / 1e6:.1f} MB of "
         f"different content in {library.n_blocks} blocks; sharing: {_SHARING_WORDS[library.sharing]}"
     )
+
+
+def _print_written(*files: Path | None) -> None:
+    for file in files:
+        if file is not None:
+            print(f"written: {file}")
 
 
 def _printed(name: str) -> str:
@@ -114,7 +119,7 @@ def measure(
     Args:
         library: What `scan` wrote.
         models: The same checkpoints (.safetensors), or their folder.
-        out: The server, JSON.
+        out: The server, JSON; its folder is made where there is none.
         base: The base that was given to `scan`.
         page_cache: Which reading the server gets: from files that the page cache does not hold, or does.
         device: cpu or cuda; the GPU where there is one unless given.
@@ -124,7 +129,7 @@ def measure(
         threads: Threads of torch.
         builder: Your own code that makes a network, as package.module:function; it is called with the architecture's
             name and the shapes of the checkpoint's tensors by name. ResNets need none.
-        plot: Write the fits to this PNG file.
+        plot: Write the fits to this PNG file; likewise.
         seed: Seed of the inputs.
     """
     require_package("torch")
@@ -134,12 +139,11 @@ def measure(
     found = scan_as(ModelLibrary.load(library), models, base)
     conditions = measuring.Conditions(device or measuring.default_device(), page_cache, threads, input_shape)
     measured = measuring.measure(found, conditions, max_batch_size, repeats, builder_named(builder), seed)
-    _print_fits(measured)
     measured.server().save(out, measured.description())
-    print(f"written: {out}")
     if plot is not None:
         save_figure(fit_plot(measured), plot)
-        print(f"written: {plot}")
+    _print_fits(measured)
+    _print_written(out, plot)
 
 
 def _print_fits(measured: measuring.Measurement) -> None:

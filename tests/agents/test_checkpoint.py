@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -184,3 +185,31 @@ def test_agents_that_come_with_the_package(name):
     evaluation = agents.evaluate(policies, scenario, episodes=12, stream=VALIDATION_STREAM)
     assert evaluation.difference("agent", "greedy")[0] > 0
     assert agent.trained_on["rounds"] == agents.partial_loading.recipes.recipe(preset).rounds
+
+
+@pytest.mark.parametrize("name", ["nosuch", "partial_loading/nosuch"])
+def test_a_name_that_is_no_agents_lists_those_that_are(name, tmp_path, monkeypatch, agent):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pl_env.UnknownName) as caught:
+        agents.load(name)
+    known = ", ".join(agents.trained_agents())
+    assert str(caught.value) == f"there is no agent or folder {name!r}; known are: {known}"
+    agent.save(tmp_path / name)
+    assert agents.load(name).trained_on == agent.trained_on
+
+
+def test_an_agent_is_shown_on_one_line(agent):
+    weights = sum(parameter.numel() for parameter in agent.network.parameters())
+    assert repr(agent) == f"<Agent of partial_loading: {weights:,} weights, not trained>"
+    assert repr(agents.load("bls")) == "<Agent of partial_loading: 96,001 weights, trained for 70 rounds>"
+
+
+def test_a_full_disk_is_said_of_the_checkpoint(agent, tmp_path, monkeypatch):
+    def write(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left") as caught:
+        agent.save(tmp_path / "new" / "agent")
+    assert caught.value.filename == str(tmp_path / "new" / "agent")
+    assert os.listdir(tmp_path / "new") == []

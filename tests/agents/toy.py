@@ -26,7 +26,7 @@ class ToyAgent(TrainedAgent):
 
 
 class Regression:
-    measure = Measure("loss", "squared error", "log")
+    measures = (Measure("loss", "squared error", "log"),)
 
     def __init__(self, name, rounds):
         self.name, self.rounds = name, rounds

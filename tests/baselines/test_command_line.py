@@ -163,3 +163,16 @@ def test_a_mistake_in_evaluate_prints_one_sentence(capsys, my_module, arguments,
     captured = capsys.readouterr()
     assert captured.err.startswith(message)
     assert len(captured.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["compare --preset tiny", "evaluate --scenario tiny --solver greedy --episodes 2"])
+def test_where_nothing_can_be_written_one_sentence_says_so_and_no_result_is_printed(capsys, tmp_path, words):
+    """A file stands in the place of the folder: for root no folder is read-only."""
+    (tmp_path / "file").write_bytes(b"")
+    out = tmp_path / "file" / "x"
+    assert main([*words.split(), "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1] == f"error: {out}: File exists"
+    assert main([*words.split(), "--out", str(tmp_path / "new" / "x")]) == 0
+    assert (tmp_path / "new" / "x").exists()

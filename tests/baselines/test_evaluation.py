@@ -94,9 +94,24 @@ def test_the_middle_half_leaves_out_the_ends():
     assert interquartile_mean(np.array([0.0, 1.0, 2.0, 3.0, 100.0, -50.0, 2.0, 2.0])) == 1.75
 
 
+def test_results_are_shown_on_one_line_and_as_a_table(tiny):
+    evaluation = baselines.evaluate({"<greedy>": "greedy", "random": "random"}, tiny, episodes=3)
+    greedy = evaluation["<greedy>"]
+    mean, random = f"{greedy.mean:.4f}", f"{evaluation['random'].mean:.4f}"
+    assert repr(evaluation) == f"<Evaluation of 3 episodes: <greedy> {mean}, random {random}>"
+    interval = f"({greedy.low:.4f} … {greedy.high:.4f})"
+    assert repr(greedy) == f"<PolicyResult: {mean} {interval} in 3 episodes, gap {100 * greedy.gap:.2f} %>"
+    html = evaluation._repr_html_()
+    assert html.startswith("<table>")
+    assert html.count("<tr>") == 3
+    assert f"<td>&lt;greedy&gt;</td><td>{mean}</td>" in html
+    assert len(repr(baselines.evaluate({"x" * 500: "greedy"}, tiny, episodes=2))) <= 200
+
+
 def test_play_episode_is_the_first_evaluation_episode(tiny):
     schedule, instance = baselines.play_episode("optimal-dp", tiny, seed=4)
     pl_env.check(schedule, instance)
+    assert baselines.play_episode("greedy", "bls-100")[1] == pl_env.benchmark("bls-100").instances[0]
     evaluated = baselines.evaluate({"optimal-dp": "optimal-dp"}, tiny, episodes=1, seed=4)
     assert evaluated["optimal-dp"].objective[0] == schedule.served_ratio
 

@@ -134,3 +134,42 @@ def test_a_benchmark_set_by_name(capsys):
     assert ours.startswith("large-10: 10 instances, ")
     assert slides.startswith("slide-100: 100 instances, 100 with a proven optimum, ")
     assert "there is no benchmark set 'large-11'; known are: bls-100, " in captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--names greedy foo", "error: there is no solver 'foo'; known are: exact, exhaustive"),
+        ("--names greedy --sets bls-100 nowhere", "error: there is no benchmark set 'nowhere'; known are"),
+    ],
+)
+def test_names_are_checked_before_anything_is_solved(capsys, monkeypatch, words, message):
+    monkeypatch.setattr(command_line.solver_table, "measure", lambda *_, **__: pytest.fail("something is solved"))
+    assert main(["solvers", *words.split()]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_solvers_prints_what_it_has_written(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(command_line.solver_table, "measure", lambda *_, **__: [])
+    monkeypatch.setattr(command_line.solver_table, "table", lambda results: f"of {', '.join(results)}")
+    words = ["solvers", "--names", "greedy", "--sets", "bls-100", "--out"]
+    (tmp_path / "table.md").write_text("a <!-- table --> b <!-- end of table --> c")
+    assert main([*words, str(tmp_path / "table.md")]) == 0
+    assert capsys.readouterr().out == f"of bls-100\nwritten: {tmp_path / 'table.md'}\n"
+    assert (tmp_path / "table.md").read_text() == "a <!-- table -->\nof bls-100\n<!-- end of table --> c"
+    assert main([*words, str(tmp_path / "table.md" / "x")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"error: {tmp_path / 'table.md' / 'x'}: Not a directory\n"
+
+
+def test_a_reproduction_that_cannot_be_written_is_one_sentence(capsys, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    words = ["reproduce", "--quick", "--figures", "fig1", "--realisations", "1", "--workers", "1"]
+    assert main([*words, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "file" / "x")]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines()[-1].startswith(f"error: {tmp_path / 'file' / 'x'}")
+    assert "Traceback" not in captured.err

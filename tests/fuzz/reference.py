@@ -69,8 +69,10 @@ class Problem:
             redraws=instance.fading == "batch",
         )
 
-    def load_ns(self, resident: int, model: int) -> int:
-        """Equation (8): V of the model's blocks that the resident model (-1: none) does not hold."""
+    def load_ns(self, resident: int, model: int, in_full: bool = False) -> int:
+        """Equation (8): V of the model's blocks that the resident model (-1: none) does not hold, or of all of them."""
+        if in_full and resident != model:
+            return max(self.load_ns(other, model) for other in range(-1, len(self.blocks)))
         key = resident, model
         if key not in self.known_loads:
             self.known_loads[key] = self._load_ns(resident, model)
@@ -103,6 +105,7 @@ class Plan:
         uploads: Their upload nanoseconds alone on the whole band.
         n_users: Users of the instance that it is meant for.
         channels: 0 for optimal shares of the band, r for r equal channels.
+        in_full: Every model loads all that it has, unless it is resident itself.
     """
 
     rows: list[list[int]]
@@ -110,15 +113,16 @@ class Plan:
     uploads: list[int]
     n_users: int
     channels: int = 0
+    in_full: bool = False
 
 
-def timed(problem: Problem, batches: Iterable[Batch], channels: int = 0) -> Plan:
+def timed(problem: Problem, batches: Iterable[Batch], channels: int = 0, in_full: bool = False) -> Plan:
     """The schedule of these batches with true times, whether or not it keeps the constraints."""
-    plan = Plan([], [], [], len(problem.wants), channels)
+    plan = Plan([], [], [], len(problem.wants), channels, in_full)
     resident, now = problem.resident, 0
     for model, users, uploads in batches:
         upload = upload_time(uploads, channels) if uploads else 0
-        load, compute = problem.load_ns(resident, model), problem.compute_ns(model, len(users))
+        load, compute = problem.load_ns(resident, model, in_full), problem.compute_ns(model, len(users))
         now += upload + load + compute
         plan.rows.append([model, len(users), upload, load, compute, now])
         plan.users += users
@@ -161,7 +165,7 @@ def fault(problem: Problem, plan: Plan) -> str | None:
                 return f"batch {n}: not the user's upload time"
         if upload != upload_time(uploads, plan.channels):
             return f"batch {n}: upload (11), (16)"
-        if load != problem.load_ns(resident, model):
+        if load != problem.load_ns(resident, model, plan.in_full):
             return f"batch {n}: load (8)"
         if compute != problem.compute_ns(model, size):
             return f"batch {n}: compute (9)"

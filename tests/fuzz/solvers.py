@@ -29,7 +29,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], ...]] = {
 PROVES = ("optimal-dp", "exact", "exhaustive")
 """What these accept with affine loading, they solve to the optimum and say so."""
 NEEDS_CLUSTERS = ("optimal-dp", "paper-dp")
-NEEDS_AFFINE = ("exact", "independent")
+NEEDS_AFFINE = ("exact",)
 
 
 def play(random: Random, tally: Tally) -> None:
@@ -162,6 +162,7 @@ def objection(schedule: pl_env.Schedule, problem: Problem, best: int) -> str | N
         schedule.user_upload_ns.tolist(),
         schedule.n_users,
         schedule.equal_bandwidth_channels,
+        schedule.loads_in_full,
     )
     # A planner's schedule is made of present channels: under fading, too, its uploads are those of the instance.
     broken = fault(dataclasses.replace(problem, redraws=False), plan)

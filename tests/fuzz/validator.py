@@ -30,6 +30,7 @@ def play(random: Random, tally: Tally) -> None:
     instance, batches, channels = draw(random)
     problem = Problem.of(instance)
     judge("as drawn", timed(problem, batches, channels), problem, instance, tally)
+    judge("in full", timed(problem, batches, channels, in_full=True), problem, instance, tally)
     if random.random() < 0.3:
         batches = solved(random, instance, channels, tally) or batches
     for _ in range(MUTANTS):
@@ -114,6 +115,7 @@ def schedule_of(plan: Plan) -> pl_env.Schedule:
         user_upload_ns=np.array(plan.uploads, dtype=np.int64),
         n_users=plan.n_users,
         equal_bandwidth_channels=plan.channels,
+        loads_in_full=plan.in_full,
     )
 
 

@@ -17,6 +17,8 @@ from tests.fuzz.running import Tally
 STEPS = 150
 """Steps of each pair in a round."""
 IDS = ("PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0")
+STATISTICS = ("episode", "final_episode")
+"""Where the vector environment tells return and length of what has ended; single environments do not."""
 TWINS = {"deepcopy": copy.deepcopy, "pickle": lambda env: pickle.loads(pickle.dumps(env))}
 
 
@@ -54,8 +56,8 @@ def play(random: Random, tally: Tally) -> None:
             continue
         actions = draw_actions(random, ours.unwrapped.action_masks(), illegal)
         result, expected = ours.step(actions), theirs.step(actions)
-        done = expected[2].copy()
-        statistics = {key: result[4].pop(key, None) for key in ("episode", "_episode")}
+        done = expected[2] | expected[3]
+        statistics = [result[4].pop(key) for name in STATISTICS for key in (name, f"_{name}") if key in result[4]]
         wrong = compared(result, expected) or episodes.objection(expected[1], done, statistics, tally)
         tally.count("environment steps", n_envs)
         tally.count("episodes ended", int(done.sum()))
@@ -142,26 +144,24 @@ class Episodes:
         for n in np.flatnonzero(mask).tolist():
             self.returns[n], self.lengths[n], self.ended[n] = 0.0, 0, False
 
-    def objection(self, rewards: np.ndarray, done: np.ndarray, told: dict[str, Any], tally: Tally) -> str | None:
-        """What is wrong with the statistics that are told, where any are; called once a step."""
+    def objection(self, rewards: np.ndarray, done: np.ndarray, told: list[Any], tally: Tally) -> str | None:
+        """What is wrong with the statistics that are told, and for whom; called once a step."""
         for n, reward in enumerate(rewards.tolist()):
             if self.next_step and self.ended[n]:  # this step was the reset
                 self.returns[n], self.lengths[n] = 0.0, 0
             else:
                 self.returns[n] += reward
                 self.lengths[n] += 1
-        wrong = None
-        if told["episode"] is not None:
-            if told["_episode"].tolist() != done.tolist():
-                wrong = f"statistics for {told['_episode']}, ended have {done}"
+        wrong = None if bool(told) == bool(done.any()) else f"statistics {told}, ended have {done}"
+        if told and not wrong:
+            values, whose = told
+            wrong = None if whose.tolist() == done.tolist() else f"statistics for {whose}, ended have {done}"
             for n in np.flatnonzero(done).tolist():
-                found = float(told["episode"]["r"][n]), int(told["episode"]["l"][n])
+                found = float(values["r"][n]), int(values["l"][n])
                 tally.count("episode statistics")
                 # the vector environment divides once, at the end, by the number of users
                 if abs(found[0] - self.returns[n]) > 1e-9 or found[1] != self.lengths[n]:
                     wrong = f"statistics {found}, added up {self.returns[n], self.lengths[n]}"
-        elif done.any() and told["_episode"] is not None:
-            wrong = "statistics without values"
         self.ended = done.copy()
         if not self.next_step:
             self.restart(done)

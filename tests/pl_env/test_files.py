@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -155,3 +157,19 @@ def test_others_may_read_the_file_as_the_umask_says(path):
     finally:
         os.umask(old)
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    target = tmp_path / "file" / "x.json"
+    with pytest.raises(OSError, match=re.escape(f"{str(target)!r}")):
+        write_atomically(target, b"x")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # says no name
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "x.json", b"x")
+    assert caught.value.filename == str(tmp_path / "x.json")
+    assert os.listdir(tmp_path) == ["file"]

@@ -157,9 +157,9 @@ def main(arguments: Arguments) -> None:
         evaluated = evaluate_libraries(arguments) if name == agents.ANY_LIBRARY else evaluate_preset(name, arguments)
         lines += evaluated[0]
         numbers[name] = evaluated[1]
-        print("\n".join(evaluated[0]), flush=True)
         write_atomically(arguments.out / "table.md", "\n".join(lines).encode())
         write_atomically(arguments.out / "table.json", (json.dumps(numbers, indent=2) + "\n").encode())
+        print("\n".join(evaluated[0]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,23 @@ def test_later_uploads_that_were_asked_for_at_the_beginning_hold(scale):
         np.testing.assert_array_equal(values, action_values(again, later_upload_ns(again, scale)))
         assert values[0].max() == baselines.solve(episodes.remaining(0), "optimal-dp").served
         episodes.step(values.argmax(axis=1), rng.random((2, 20)))
+
+
+def test_what_follows_an_action_is_costed_at_later_uploads():
+    """They put the users of a model, most of whom one batch leaves behind, in another order than today's."""
+    scenario = pl_env.Scenario.preset("fading", n_users=60, n_models=3, deadline=3.0)
+    instance, rng = scenario.sample(np.random.default_rng(5)), np.random.default_rng(6)
+    later_ns = rng.integers(instance.upload_ns.max(), size=instance.n_users)
+    values = action_values(Episodes([instance], scenario.max_batch_size), later_ns[None])[0]
+    actions = np.flatnonzero(values > ILLEGAL)
+    for action in actions:
+        episodes = Episodes([instance], scenario.max_batch_size)
+        pending = episodes.pending_users(0)
+        episodes.step(np.array([action]), rng.random((1, instance.n_users)))
+        left = episodes.pending_users(0)
+        rest = dataclasses.replace(episodes.remaining(0), upload_ns=later_ns[left])
+        assert values[action] == len(pending) - len(left) + baselines.solve(rest, "optimal-dp").served
+    assert len(actions) == 3 * scenario.max_batch_size
 
 
 def test_values_need_clusters():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -152,6 +153,34 @@ def test_independent_is_optimal_without_sharing():
         schedule = baselines.solve(instance, "independent")
         assert schedule.served == baselines.solve(instance, "optimal-dp").served
         assert schedule.status == "optimal"
+
+
+def test_independent_loads_in_full_and_is_judged_so():
+    """Its own times, and those that `check` wants of it, are those of whole models."""
+    instance = pl_env.Scenario.preset("bls").sample(np.random.default_rng(0))
+    schedule = baselines.solve(instance, "independent")
+    assert schedule.loads_in_full
+    models, loads = schedule.history[:, 0], schedule.history[:, 3]
+    first = np.concatenate([[True], models[1:] != models[:-1]])
+    assert np.array_equal(loads, np.where(first, instance.load_ns[-1, models], 0))
+    assert schedule.finish_ns > 0.95 * instance.deadline_ns  # it stops because time is over
+    with pytest.raises(pl_env.InfeasibleSchedule, match="loading time"):
+        pl_env.check(dataclasses.replace(schedule, loads_in_full=False), instance)
+    shared = baselines.solve(instance, "greedy")
+    with pytest.raises(pl_env.InfeasibleSchedule, match="its loading time is not that of the whole model"):
+        pl_env.check(dataclasses.replace(shared, loads_in_full=True), instance)
+
+
+def test_independent_on_measured_loads_that_take_longer_after_another_model():
+    table = pl_env.ServingTable(
+        np.eye(2, dtype=bool), *(np.array(each) for each in ([1, 1], [5, 5], [0, 0], [0, 0], [8, 8])),
+        affine=False, load_ns=np.array([[0, 50], [50, 0], [5, 5]]),
+    )  # fmt: skip
+    instance = pl_env.Instance(table, np.array([0, 1]), np.array([1, 1]), deadline_ns=12)
+    assert baselines.solve(instance, "independent").served == 0
+    longer = dataclasses.replace(instance, deadline_ns=102)
+    assert baselines.solve(longer, "independent").finish_ns == 102  # 50 + 1 each, as long as a load may take
+    assert baselines.solve(longer, "exhaustive").finish_ns <= 102
 
 
 def test_slotted_independent_equals_a_slotted_brute_force():

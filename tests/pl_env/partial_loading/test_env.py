@@ -355,7 +355,7 @@ def test_illegal_actions(action, message):
         env = make("tiny", invalid_action=mode).unwrapped
         env.reset(options={"instance": instance})
         observation, *_ = env.step(3)
-        if mode == "raise":
+        if mode == "raise" or not 0 <= action < 6:
             with pytest.raises(pl_env.InvalidAction) as caught:
                 env.step(action)
             assert str(caught.value) == message
@@ -460,3 +460,17 @@ def test_unknown_options_are_refused():
     env = pl_env.PartialLoadingEnv("tiny")
     with pytest.raises(pl_env.InvalidValue, match=r"options is \{.instanse.: None\}; it must be None or"):
         env.reset(options={"instanse": None})
+
+
+def test_a_step_after_the_end_is_warned_of():
+    env = make("tiny").unwrapped
+    env.reset(options={"instance": helpers.tiny_with_requests([1])})
+    assert env.step(2)[2]
+    with pytest.warns(UserWarning, match=r"step\(\) was called after the end of the episode"):
+        env.step(2)
+
+
+@pytest.mark.parametrize("options", [5, [], {"seed": 3}])
+def test_options_that_are_none(options):
+    with pytest.raises(pl_env.InvalidValue, match=r"options is .*; it must be None or \{.instance"):
+        make("tiny").unwrapped.reset(options=options)

@@ -86,7 +86,8 @@ env = gym.make("PartialLoading-v0", scenario="tiny", render_mode="human")
 env.reset(seed=0)
 for action in range(3):
     assert env.render() is None
-    env.step(env.action_space.sample())
+    if env.step(env.action_space.sample())[2]:
+        env.reset()
 print(len(pyplot.get_fignums()), len(pyplot.gcf().axes))
 env.close()
 env.close()

@@ -40,6 +40,7 @@ def test_totals(schedule):
     assert (schedule.finish_seconds, schedule.finish_ns) == (0.169, 169_000_000)
     assert schedule.batch_start.tolist() == [0, 2, 3]
     assert str(schedule) == "by hand: 3 of 5 users served in 2 batches, done after 169.0 ms (feasible)"
+    assert repr(schedule) == f"<Schedule {schedule}>"
 
 
 def env_with_cap(batch_cap: int, **arguments):

@@ -87,6 +87,11 @@ def load_too_short(schedule, instance):
     return schedule, instance
 
 
+def shared_though_in_full(schedule, instance):
+    """It says that every model loads in full, and its second batch loads the head alone."""
+    return dataclasses.replace(schedule, loads_in_full=True), instance
+
+
 def compute_too_short(schedule, instance):
     lengthen(schedule, COMPUTE, -1)
     return schedule, instance
@@ -115,6 +120,7 @@ BROKEN = {
     validation._COMPUTE: (compute_too_short, "batch 0: its compute time is not mu · b + beta (9)"),
     validation._FINISH: (batches_overlap, "batch 1: its finishing time is not the sum of all times up to it (1)"),
     validation._DEADLINE: (ends_too_late, "batch 1: it ends after the deadline (13c)"),
+    validation._WHOLE_LOAD: (shared_though_in_full, "batch 1: its loading time is not that of the whole model"),
 }
 
 

@@ -118,6 +118,22 @@ def test_measure_writes_a_server(models, capsys):
     assert Path("fit.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("command", ["scan", "measure"])
+def test_where_nothing_can_be_written_one_sentence_says_so_and_no_result_is_printed(models, capsys, command):
+    """A file stands in the place of the folder: for root no folder is read-only."""
+    words = [command, "models"]
+    if command == "measure":
+        assert main(["scan", "models"]) == 0
+        words = ["measure", "library.npz", "models", "--repeats", "2", *PERCEPTRON, "--max-batch-size", "2"]
+        capsys.readouterr()
+    Path("file").write_bytes(b"")
+    for option in ("--out", "--plot"):
+        assert main([*words, *(["--out", "x"] if option == "--plot" else []), option, "file/x"]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == "error: file/x: File exists\n"
+
+
 def test_bad_files_leave_nothing_behind(models, capsys):
     content = (models / "m0.safetensors").read_bytes()
     (models / "m0.safetensors").write_bytes(content[:-7])

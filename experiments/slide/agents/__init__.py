@@ -1,0 +1,1 @@
+"""Slide's agents: the table of what they attain."""

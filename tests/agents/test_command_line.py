@@ -1,0 +1,75 @@
+"""``python -m agents``: evaluate and train, and what both do with a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from agents.__main__ import main
+from tests import helpers
+
+WORDS = ["evaluate", "--agent", "bls", "--solver", "greedy", "--scenario", "bls", "--episodes", "2"]
+
+
+def test_evaluate_lets_agents_play_beside_solvers(capsys, tmp_path, agent):
+    agent.save(tmp_path / "mine")
+    out = tmp_path / "new" / "result.json"
+    words = [*WORDS, "--agent", "bls", str(tmp_path / "mine"), "--samples", "2", "--out", str(out)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    saved = json.loads(out.read_text())
+    mine = f"agent {tmp_path / 'mine'}"
+    assert list(saved["results"]) == ["agent bls", "agent bls-2", mine, f"{mine}-2", "greedy"]
+    results = {name: result["mean"] for name, result in saved["results"].items()}
+    assert results["agent bls-2"] >= results["agent bls"] > results["greedy"] > results[mine]
+    for word in ("agent bls ", "agent bls-2", "greedy", "gap to optimum", f"written: {out}"):
+        assert word in printed
+
+
+def test_evaluate_without_torch_plays_solvers_and_says_what_agents_need(tmp_path):
+    code = f"""
+{helpers.WITHOUT_TORCH}
+from agents.__main__ import main
+assert main(["evaluate", "--solver", "greedy", "--set", "bls-100", "--episodes", "2"]) == 0
+assert main({WORDS!r}) == 1
+assert main(["train", "tiny"]) == 1
+"""
+    printed = helpers.run_python(f"import sys; sys.stderr = sys.stdout\n{code}")
+    assert printed.count("error: this needs") == 2
+    assert printed.count("pip install 'pl-env[agents]'") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["play"], "error: there is no command 'play'; known are: evaluate, train"),
+        (["train", "nowhere"], "error: there is no preset 'nowhere'; known are: any-library, bls"),
+        (["evaluate", "--scenario", "bls"], "error: --agent and --solver and --policy is []; it must be at least one"),
+        (["evaluate", "--agent", "nosuch", "--scenario", "bls"], "error: there is no agent or folder 'nosuch'; known"),
+        (["evaluate", "--agent", "bls", "--set", "x"], "error: there is no preset or benchmark set 'x'; known are"),
+    ],
+)
+def test_a_mistake_prints_one_sentence(capsys, words, message):
+    assert main(words) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert len(captured.err.strip().splitlines()) == 1
+
+
+def test_it_says_what_it_can_do(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["agents"])
+    assert main() == 0
+    said = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == said
+    assert "evaluate " in said
+    with pytest.raises(SystemExit):
+        main(["train", "bls", "--help"])
+    assert capsys.readouterr().out.startswith("usage: python -m agents train")
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in ("--agent", "names of those that come with the package", "its folder is made where there is none"):
+        assert words in said
