@@ -1,1 +1,1 @@
-"""The evaluation of the PartialLoading paper, from one command: ``python -m experiments reproduce``."""
+"""The evaluation of the papers, from one command: ``python -m experiments reproduce``."""

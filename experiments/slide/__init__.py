@@ -1,1 +1,1 @@
-"""Slide: how its benchmark sets are made."""
+"""Slide's evaluation, and how its benchmark sets are made."""

@@ -19,7 +19,7 @@ LINK_BPS = 148_330_000
 DISK_BYTES_PER_SECOND = 52.9e6
 """Fitted: at this rate the mean of the five slowdowns is the 1.20 that summaries of the paper give."""
 
-RATES_BPS = tuple(round(rate) for rate in np.geomspace(10e6, 1000e6, 61))
+RATES_BPS = tuple(round(float(rate)) for rate in np.geomspace(10e6, 1000e6, 61))
 
 _HOUR_NS, _ENERGY_NJ = 3600 * NS_PER_SECOND, 10**14
 

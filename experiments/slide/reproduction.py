@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from experiments.engine import run_groups
 from experiments.figures import Figure, Panel
 from experiments.points import Point, Result
@@ -40,4 +42,4 @@ def in_users(result: Result) -> Result:
     """A result in users served in place of their share."""
     scenario = result.point.scenario
     assert isinstance(scenario, Scenario)
-    return replace(result, objective=result.objective * scenario.n_users)
+    return replace(result, objective=np.rint(result.objective * scenario.n_users))

@@ -22,15 +22,15 @@ TINY = Panel("t", "a tiny figure", "bls", "n_users", (3, 6), "users K", (PAPER_D
 
 
 def same(results, others) -> bool:
-    return all(np.array_equal(a.served_ratio, b.served_ratio) for a, b in zip(results, others, strict=True))
+    return all(np.array_equal(a.objective, b.objective) for a, b in zip(results, others, strict=True))
 
 
 def test_a_tiny_figure(tmp_path):
     results = engine.run(TINY.points(4, seed=1), tmp_path, workers=1)
     assert [result.point.scenario.n_users for result in results] == [3, 6]
     for result in results:
-        assert result.served_ratio.shape == result.seconds.shape == (2, 4)
-        assert (result.served_ratio[result.row("optimal-dp")] >= result.served_ratio[result.row("paper-dp")]).all()
+        assert result.objective.shape == result.seconds.shape == (2, 4)
+        assert (result.objective[result.row("optimal-dp")] >= result.objective[result.row("paper-dp")]).all()
         assert (result.seconds > 0).all()
     assert len(list(tmp_path.iterdir())) == 2
 

@@ -29,7 +29,7 @@ def test_a_panel_names_what_exists(panel):
 @pytest.mark.parametrize("panel", [panel("6a"), panel("7a"), panel("8c"), panel("9b")], ids=lambda panel: panel.name)
 def test_every_curve_covers_its_panel(panel):
     result = panel.points(1, 0)[0].compute()
-    assert ((result.served_ratio >= 0) & (result.served_ratio <= 1)).all()
+    assert ((result.objective >= 0) & (result.objective <= 1)).all()
 
 
 def test_names_are_unique():
