@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,4 +67,8 @@ def toy(monkeypatch):
     row = {"environments": {}, "entry_point": "pl_env.toy:Env", "vector_entry_point": None}
     monkeypatch.setitem(SYSTEMS, "toy", row)
     spec.loader.exec_module(face)
+    monkeypatch.setitem(sys.modules, "baselines.toy", ModuleType("baselines.toy"))
+    planning = ModuleType("baselines.toy.solvers")
+    planning.SOLVERS = ()
+    monkeypatch.setitem(sys.modules, "baselines.toy.solvers", planning)
     return face

@@ -21,7 +21,8 @@ def observations_of(scenario: pl_env.Scenario, count: int = 1, steps: int = 0) -
     for seed in range(count):
         observation, info = env.reset(seed=seed)
         for _ in range(steps + seed):
-            observation, _, _, _, info = env.step(info["action_mask"].argmax())
+            if env.any_legal:
+                observation, _, _, _, info = env.step(info["action_mask"].argmax())
         loading = load_fraction(env.instance.load_ns[None], np.array([env.instance.deadline_ns]))[0]
         rows.append(observation | {"loading": loading})
     return {key: torch.from_numpy(np.stack([row[key] for row in rows])) for key in rows[0]}

@@ -145,9 +145,9 @@ def test_what_is_out_of_range_is_refused(field, value):
 
 
 def test_jobs_go_by_the_systems_name():
-    import train as train_script
+    from agents import train_command
 
-    assert train_script.parse(["slide"]).job == JOBS["default"]
-    arguments = train_script.parse(["slide/hard", "--imitation.rounds", "2", "--network.width", "8"])
+    assert train_command.parse(["slide"]).job == JOBS["default"]
+    arguments = train_command.parse(["slide/hard", "--imitation.rounds", "2", "--network.width", "8"])
     assert arguments.job.training.imitation.rule == JOBS["hard"].training.imitation.rule
     assert (arguments.job.training.imitation.rounds, arguments.job.training.network.width) == (2, 8)
