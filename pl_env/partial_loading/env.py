@@ -263,7 +263,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         stepping.step_many(addresses, unloaded_ns, one_action, _NOT_RESETTING)
         if self.render_mode == "human":
             self.render()
-        reward, elapsed, upload, load, compute = numbers.tolist()
+        reward, _, elapsed, upload, load, compute = numbers.tolist()
         terminated, invalid, ran = flags.tolist()
         if invalid and self._has_ended:
             gymnasium.logger.warn("step() was called after the end of the episode; call reset() first.")

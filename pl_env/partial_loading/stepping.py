@@ -27,15 +27,24 @@ from pl_env.times import NS_PER_SECOND
 
 Ints = NDArray[np.int64]
 
-# Rows of what is reported of a step: numbers, counts and flags. The seconds but the elapsed ones are those of the
-# step's batch.
-REWARD, ELAPSED_SECONDS, UPLOAD_SECONDS, LOAD_SECONDS, COMPUTE_SECONDS = range(5)
-SERVED = 0
+# Rows of what is reported of a step: numbers, counts and flags. RETURN and LENGTH are those of the episode so far; the
+# seconds but the elapsed ones are those of the step's batch.
+REWARD, RETURN, ELAPSED_SECONDS, UPLOAD_SECONDS, LOAD_SECONDS, COMPUTE_SECONDS = range(6)
+SERVED, LENGTH = range(2)
 TERMINATED, INVALID, RAN = range(3)
-REPORTED_NUMBERS, REPORTED_COUNTS, REPORTED_FLAGS = 5, 1, 3
+REPORTED_NUMBERS, REPORTED_COUNTS, REPORTED_FLAGS = 6, 2, 3
 
 # Episodes between the one that steps and the one whose rows are fetched into the cache.
 _AHEAD = 6
+
+
+@compiled
+def first_outside(actions: Ints, n_actions: int) -> int:
+    """The first environment whose action is outside the action space; -1 where there is none."""
+    for n in range(len(actions)):
+        if not 0 <= actions[n] < n_actions:
+            return n
+    return -1
 
 
 @compiled
@@ -99,6 +108,8 @@ def _report(e: EpisodeArrays, n: int, size: int, stepped: bool, accepted: bool) 
     e.flags[INVALID, n] = stepped and not accepted
     e.flags[RAN, n] = accepted
     e.counts[SERVED, n] = e.state[n, N_SERVED]
+    e.counts[LENGTH, n] = e.state[n, N_BATCHES] + (1 if stepped and not accepted else 0)
+    e.numbers[RETURN, n] = e.state[n, N_SERVED] / max(1, e.n_users[n])
     e.numbers[REWARD, n] = size / e.n_users[n] if accepted else 0.0
     e.numbers[ELAPSED_SECONDS, n] = e.state[n, ELAPSED] / NS_PER_SECOND
     e.numbers[UPLOAD_SECONDS, n] = row[UPLOAD] / NS_PER_SECOND if accepted else 0.0

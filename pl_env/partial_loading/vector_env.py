@@ -14,12 +14,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from pl_env.errors import InvalidAction
-from pl_env.partial_loading.dynamics import N_BATCHES
 from pl_env.partial_loading.env import PartialLoadingEnv, observation_space
 from pl_env.partial_loading.episodes import Episodes
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
-from pl_env.partial_loading.stepping import INVALID, RAN, REWARD, SERVED, TERMINATED
+from pl_env.partial_loading.stepping import INVALID, LENGTH, RAN, RETURN, REWARD, SERVED, TERMINATED, first_outside
 from pl_env.ranges import require, require_integer, require_one_of
 
 Observations = dict[str, NDArray[np.float32]]
@@ -158,38 +157,32 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         chosen = np.asarray(actions)
         good = chosen.shape == (n,) and chosen.dtype.kind in "iu"
         require(good, "actions", chosen, f"integers of shape ({n},)")
-        n_actions = self.episodes.mask.shape[1]
-        if chosen.min() < 0 or chosen.max() >= n_actions:
-            outside = chosen[(chosen < 0) | (chosen >= n_actions)][0]
-            raise InvalidAction(f"an action is {outside}; it must be from 0 to {n_actions - 1}")
+        chosen = chosen.astype(np.int64, copy=False)
+        n_actions = self.episodes.arrays.mask.shape[1]
+        outside = first_outside(chosen, n_actions)
+        if outside >= 0:
+            raise InvalidAction(f"an action is {chosen[outside]}; it must be from 0 to {n_actions - 1}")
         require(bool(self.episodes.generators), "step()", "called", "called after reset()")
         if self.autoreset_mode == AutoresetMode.DISABLED:
             require(not self._done.any(), "autoreset_mode", "DISABLED", "followed by a reset of what has ended")
         resetting = self._done if self.autoreset_mode == AutoresetMode.NEXT_STEP else None
-        self.episodes.step(chosen.astype(np.int64, copy=False), resetting=resetting)
+        self.episodes.step(chosen, resetting=resetting)
         arrays = self.episodes.arrays
         rewards, terminated = arrays.numbers[REWARD].copy(), arrays.flags[TERMINATED].copy()
-        truncated = np.zeros(n, dtype=np.bool_)
+        truncated, ended = np.zeros(n, dtype=np.bool_), terminated
         if self.max_episode_steps is not None:
-            truncated = self._steps() >= self.max_episode_steps
-        ended = terminated | truncated
+            truncated = arrays.counts[LENGTH] >= self.max_episode_steps
+            ended = terminated | truncated
         final: dict[str, Any] = {}
         if np.count_nonzero(ended):
-            returns = arrays.counts[SERVED] / np.maximum(1, arrays.n_users)
-            statistics = {"r": np.where(ended, returns, 0.0), "l": np.where(ended, self._steps(), 0)}
+            statistics = {"r": arrays.numbers[RETURN] * ended, "l": arrays.counts[LENGTH] * ended}
             final = {"final_episode": statistics, "_final_episode": ended.copy()}
             if self.autoreset_mode == AutoresetMode.SAME_STEP:
                 final |= self._final(ended)
                 self.episodes.draw(np.flatnonzero(ended))
         self._done = ended
         infos = final | self._infos(np.ones(n, dtype=np.bool_))
-        return self._returned_observations(), rewards, terminated, truncated, infos
-
-    def _steps(self) -> NDArray[np.int64]:
-        """Steps of the present episodes, int64 (N,): batches, and the illegal action that may have ended it."""
-        arrays = self.episodes.arrays
-        steps: NDArray[np.int64] = arrays.state[:, N_BATCHES] + arrays.flags[INVALID]
-        return steps
+        return self._returned_observations(), rewards, terminated.copy(), truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which actions are legal now, bool (N, I · b_cap); all True for an environment that has ended."""
@@ -219,7 +212,7 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
             mask, numbers, counts, flags = mask * present[:, None], numbers * present, counts * present, flags & present
         else:
             mask, numbers, counts, flags = mask.copy() if self.copy else mask, numbers.copy(), counts[:], flags.copy()
-        _, elapsed, upload, load, compute = numbers
+        _, _, elapsed, upload, load, compute = numbers
         ran = flags[RAN]
         infos: dict[str, Any] = {
             "action_mask": mask,
