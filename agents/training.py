@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from agents.agent import TrainedAgent
 from agents.checkpoint import is_checkpoint, load_checkpoint, remove_debris, save_checkpoint
+from pl_env.configured import flattened
 from pl_env.errors import FileFormatError, InvalidValue
 
 CHECKPOINT = "checkpoint"
@@ -239,7 +240,7 @@ class _Run(Generic[A]):
     def _require_same(self, trained_on: dict[str, Any], folder: Path) -> None:
         for what, now in self._trained_on.items():
             before = trained_on.get(what)
-            before_all, now_all = _flat(before if isinstance(before, dict) else {}), _flat(now)
+            before_all, now_all = flattened(before if isinstance(before, dict) else {}), flattened(now)
             for name in sorted((before_all | now_all).keys() - _MAY_DIFFER):
                 then, value = before_all.get(name), now_all.get(name)
                 if then != value:
@@ -270,17 +271,6 @@ def _is_point(point: object, number: int) -> bool:
 def _plain(number: np.generic) -> Any:
     """NumPy's numbers as JSON types."""
     return number.item()
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, with names joined by dots."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

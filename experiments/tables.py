@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from baselines.statistics import mean_and_half_width
 from experiments.figures import Panel
 from experiments.points import Result, code_version
+from pl_env.configured import flattened
 from pl_env.files import write_atomically
 from pl_env.protocols import Scenario
 from pl_env.systems import FIRST, scenario_named, system_of
@@ -92,19 +93,9 @@ def point_row(panel: Panel, value: Any, result: Result, row: int, *, quantity: s
 
 def scenario_text(preset: str, scenario: Scenario) -> str:
     """A preset's name and every field of the scenario that differs from it."""
-    base, changed = _flat(scenario_named(preset).to_dict()), _flat(scenario.to_dict())
+    base, changed = flattened(scenario_named(preset).to_dict()), flattened(scenario.to_dict())
     differences = [f"{name}={json.dumps(value)}" for name, value in changed.items() if base[name] != value]
     return " ".join([preset, *differences])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

@@ -10,6 +10,17 @@ from pl_env.errors import UnknownArgument, UnknownName
 from pl_env.ranges import require
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts, such as those of ``to_dict``, as one with names joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
 class Configured:
     """A mixin for frozen dataclasses of constants; their ``__post_init__`` checks the ranges.
 

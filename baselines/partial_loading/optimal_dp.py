@@ -90,10 +90,9 @@ def independent(instance: Instance, *, slotted: bool = False, equal_bandwidth_ch
 def _each_alone(table: ServingTable) -> Clusters:
     """Clusters of one model each, whose whole load is its own."""
     start, zeros = np.arange(table.n_models + 1, dtype=np.int64), np.zeros(table.n_models, dtype=np.int64)
-    whole_ns = table.load_ns.max(axis=0)  # see `ServingTable.full_load_ns`
-    for array in (start, zeros, whole_ns):
+    for array in (start, zeros):
         array.setflags(write=False)  # one type for the kernel, one compilation
-    return Clusters(start[:-1], start, start[:-1], zeros, whole_ns)
+    return Clusters(start[:-1], start, start[:-1], zeros, table.full_load_ns[-1])
 
 
 def _solve(
