@@ -83,7 +83,7 @@ def draw_scenario(random: Random) -> tuple[str, dict[str, Any]]:
         "resample_library": random.random() < 0.3,
         "backbones": tuple(random.sample(("resnet18", "resnet34", "resnet50"), random.randint(1, 3))),
     }
-    return random.choice(IDS), fields
+    return random.choice(IDS), fields | {"max_episode_steps": random.choice((None, None, 1, 3, 10))}
 
 
 def draw_seed(random: Random, n_envs: int) -> int | list[int]:
