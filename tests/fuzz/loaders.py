@@ -406,7 +406,8 @@ def hostile_array(random: Random, array: np.ndarray) -> np.ndarray:
     if how == 3:
         return array[None]
     if how == 4:
-        return array.astype(random.choice(("f8", "i1", "u8", "?", "c16", ">i8", "f2", "U5", "S3")))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return array.astype(random.choice(("f8", "i1", "u8", "?", "c16", ">i8", "f2", "U5", "S3")))
     return np.full(array.shape, np.nan)
 
 
