@@ -110,6 +110,7 @@ def _values(findings: Findings, compared: Sequence[Comparison], study: sensitivi
         "link_loss_db": Scenario().link_loss_db,
         "n_close": sum(not one.target.is_run_time for one in compared) - n_far,
         "n_far": n_far,
+        "distance": sensitivity.mean_distance(compared) if compared else None,
         "figures": [_figure_values(figure, findings) for figure in findings.figures],
         "compared": compared,
         "explanations": sensitivity.explanations(study, compared),

@@ -80,13 +80,8 @@ VARIANTS = (
     Variant("no link loss", {"link_loss_db": 0.0}),
     Variant("link loss 15 dB", {"link_loss_db": 15.0}),
     Variant("link loss 17 dB", {"link_loss_db": 17.0}),
-    Variant("link loss 20 dB", {"link_loss_db": 20.0}),
-    Variant("batch cap 20", {"max_batch_size": 20}),
-    Variant("general: bls' 50 models", general={"n_models": _DEFAULT.n_models, "backbones": _DEFAULT.backbones}),
     Variant("general: 27 models", general={"n_models": 27}),
     Variant("half of β in μ, general: 28 models", {"server": _server(per_batch=0.5)}, {"n_models": 28}, alone=False),
-    Variant("slots of 5 ms, no link loss", {"slot": 5e-3, "link_loss_db": 0.0}, alone=False),
-    Variant("upload size × 4, no link loss", _upload(4) | {"link_loss_db": 0.0}, alone=False),
 )
 """An upload of four times the bits is the image in single precision instead of 8-bit pixels. The spread of θ cannot
 grow: at θ = 85 % it already reaches 100 %."""
