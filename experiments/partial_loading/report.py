@@ -107,8 +107,10 @@ def _values(findings: Findings, compared: Sequence[Comparison], study: sensitivi
         "numba": numba.__version__,
         "cores": os.cpu_count(),
         "close": CLOSE,
+        "link_loss_db": Scenario().link_loss_db,
         "n_close": sum(not one.target.is_run_time for one in compared) - n_far,
         "n_far": n_far,
+        "distance": sensitivity.mean_distance(compared) if compared else None,
         "figures": [_figure_values(figure, findings) for figure in findings.figures],
         "compared": compared,
         "explanations": sensitivity.explanations(study, compared),
@@ -236,7 +238,7 @@ def _target_rows(compared: Sequence[Comparison], findings: Findings) -> list[dic
 
 
 def _sensitivity_rows(study: sensitivity.Study, findings: Findings) -> list[dict[str, object]]:
-    fields = {variant.label: " ".join(variant.overrides) for variant in VARIANTS}
+    fields = {variant.label: " ".join({**variant.overrides, **variant.general}) for variant in VARIANTS}
     return [
         {"changed": label, "fields": fields.get(label, "")}
         | _target_row(one, findings.sensitivity_realisations, findings.seed)

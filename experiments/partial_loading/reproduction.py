@@ -52,10 +52,10 @@ def compute(
     published = {target.panel for target in TARGETS}
     fewer = max(1, realisations // _SENSITIVITY_SHARE)
     varied = {
-        (variant.label, panel.name): panel.points(fewer, seed, variant.overrides)
+        (variant.label, panel.name): panel.points(fewer, seed, variant.fields(panel.preset))
         for variant in VARIANTS
         for panel in (*panels, *timed)
-        if panel.preset in variant.presets and panel.name in published
+        if variant.fields(panel.preset) and panel.name in published
     }
     by_name = {"\n".join(key): points for key, points in varied.items()}
     changed = run_groups(by_name, cache, workers=workers, title="sensitivity")

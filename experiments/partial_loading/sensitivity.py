@@ -67,7 +67,7 @@ def explanations(study: Study, compared: Sequence[Comparison]) -> list[Explanati
             changed = [(label, comparisons[n]) for label, comparisons in study.items() if label != UNCHANGED]
             nearest = sorted((abs(one.difference), label, one.ours) for label, one in changed)
             close = [(label, ours) for distance, label, ours in nearest if distance <= CLOSE]
-            close.sort(key=lambda change: (_mean_distance(study[change[0]]), change))
+            close.sort(key=lambda change: (mean_distance(study[change[0]]), change))
             fits = [Fit(*change) for change in close[:_MOST_FITTING]]
             found.append(Explanation(difference, fits, Fit(*nearest[0][1:])))
     return found
@@ -97,7 +97,7 @@ def rows(study: Study) -> list[Row]:
         comparable = [one for one in compared if not one.target.is_run_time]
         shifts = {panel: gain - gains[UNCHANGED][panel] for panel, gain in gains[label].items()}
         close = sum(not one.is_far for one in comparable)
-        found.append(Row(label, gains[label], shifts, _mean_distance(compared), close, len(comparable)))
+        found.append(Row(label, gains[label], shifts, mean_distance(compared), close, len(comparable)))
     return found
 
 
@@ -113,5 +113,6 @@ def _gains(compared: Sequence[Comparison], panel: str) -> list[Comparison]:
     return [one for one in compared if one.target.kind == "gain" and one.target.panel == panel]
 
 
-def _mean_distance(compared: Sequence[Comparison]) -> float:
+def mean_distance(compared: Sequence[Comparison]) -> float:
+    """Mean absolute difference over the published numbers in points or per cent."""
     return float(np.mean([abs(one.difference) for one in compared if not one.target.is_run_time]))

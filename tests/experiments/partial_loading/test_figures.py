@@ -23,7 +23,7 @@ def test_a_panel_names_what_exists(panel):
     for point in panel.points(1, 0):
         assert point.scenario.resample_library
     for variant in VARIANTS:
-        assert len(panel.points(1, 0, variant.overrides)) == len(panel.values)
+        assert len(panel.points(1, 0, variant.fields("general"))) == len(panel.values)
 
 
 @pytest.mark.parametrize("panel", [panel("6a"), panel("7a"), panel("8c"), panel("9b")], ids=lambda panel: panel.name)
@@ -46,7 +46,7 @@ def test_figures_by_name():
 def test_a_variant_does_not_undo_what_a_panel_sets():
     small = panel("9b")
     for variant in VARIANTS:
-        assert small.points(1, 0, variant.overrides)[0].scenario.n_models == 5
+        assert small.points(1, 0, variant.fields("general"))[0].scenario.n_models == 5
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.quantity)

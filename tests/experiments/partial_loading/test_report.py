@@ -87,7 +87,7 @@ def test_every_figure_appears(written, figure):
         "| 9a | bls, run time of paper-dp | 5.6 ms | 2 | not comparable |",
         "| 6b | bls, gain of paper-dp over independent, mean over K | 24 | 30.0 | slots of 5 ms: 24.0 |",
         "| 7b | general, gain of paper-greedy over independent, mean over K | 38 | 25.0 "
-        "| none of them; nearest is batch cap 20: 25.0 |",
+        "| none of them; nearest is compute rate × 2: 25.0 |",
         "| 6b | slots of 5 ms (-3.0) |",
         "| 7b | nothing by more than 1 point |",
     ],
