@@ -24,7 +24,12 @@ def tiny(requests: list[tuple[float, int]], megabytes: int = 180, eviction: str 
 
 
 def random_instance(
-    rng: np.random.Generator, *, eviction: str | None = None, most_users: int = 6, most_models: int = 4, mid: bool = False
+    rng: np.random.Generator,
+    *,
+    eviction: str | None = None,
+    most_users: int = 6,
+    most_models: int = 4,
+    mid: bool = False,
 ) -> Instance:
     """A handful of users and models with small integer times, so that ties and tight deadlines are common.
 
@@ -232,14 +237,14 @@ def brute_force_served(given: Instance) -> int:
                 for users in itertools.combinations(asking, size):
                     upload = int(sum(given.upload_ns[k] for k in users))
                     first = max(upload, load) if given.overlap == "upload" else upload + load
-                    time = first + size * int(table.compute_ns_per_sample[model]) + int(
-                        table.compute_ns_per_batch[model]
+                    time = (
+                        first + size * int(table.compute_ns_per_sample[model]) + int(table.compute_ns_per_batch[model])
                     )
                     start = max([now, *(int(given.ready_ns[k]) for k in users)])
                     if start + time > min(int(given.deadline_ns[k]) for k in users):
                         continue
                     others = sorted(resident - held)
-                    for kept in ([()] if previous else subsets(others)):
+                    for kept in [()] if previous else subsets(others):
                         after = held | set(kept)
                         fits = previous or sum(int(given.block_bytes[j]) for j in after) <= given.cache_bytes
                         if fits:

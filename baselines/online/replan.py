@@ -9,6 +9,7 @@ import numpy as np
 from baselines.online.policies import plan_by, tuned
 from baselines.online.rules import URGENT_GREEDY, choose, run, urgency
 from pl_env.compiling import compiled
+from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     ARRIVED,
     CHOICES,
@@ -18,14 +19,13 @@ from pl_env.online.arrays import (
     LEGAL,
     NOW,
     SERVED,
-    UPLOADS,
     Episode,
     Floats,
     Ints,
     Tables,
     allocate,
 )
-from pl_env.online.dynamics import batch_ns, copy_episode, load_ns
+from pl_env.online.dynamics import batch_ns, copy_episode, load_ns, uploads_of
 from pl_env.online.env import PartialLoadingOnlineEnv
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
@@ -51,11 +51,10 @@ class Replan:
     def choice(self, tables: Tables, e: Episode) -> int:
         """The best batch."""
         scratch = self._scratch
-        batch_cap, n_users = e.windows.shape[2], e.queue.shape[1]
-        fits = scratch is not None and scratch.queue.shape[1] == n_users and scratch.windows.shape == e.windows.shape
-        if scratch is None or not fits or len(scratch.keys) != len(tables.blocks):
-            scratch = allocate(tables, batch_cap, n_users, has_users=False, keeps_finish=False)
-        self._scratch = scratch = scratch._replace(users=e.users, before=e.before)
+        n_users = e.pending.shape[1]
+        if scratch is None or scratch.pending.shape[1] != n_users or scratch.resident.shape != e.resident.shape:
+            scratch = allocate(tables, int(e.cap[0]), n_users, has_users=False, keeps_finish=False)
+        self._scratch = scratch = scratch._replace(users=e.users, before=e.before, cap=e.cap)
         return best_batch(tables, e, scratch, self.parameters(tables), self._candidates)
 
     def parameters(self, tables: Tables) -> Floats:
@@ -101,6 +100,7 @@ def best_batch(t: Tables, e: Episode, scratch: Episode, parameters: Floats, n_ca
         parameters: A, C, P.
         n_candidates: How many are tried.
     """
+    t, e, scratch = borrowed(t), borrowed(e), borrowed(scratch)
     actions, values = candidate_batches(t, e, 0, parameters)
     order = np.argsort(-values, kind="mergesort")
     best, best_served, best_end = -1, -1, 0
@@ -119,14 +119,15 @@ def best_batch(t: Tables, e: Episode, scratch: Episode, parameters: Floats, n_ca
 @compiled
 def candidate_batches(t: Tables, e: Episode, n: int, parameters: Floats) -> tuple[Ints, Floats]:
     """Each model's best batch by `urgent-greedy`, and its largest where that is another; and what they are worth."""
-    n_models, batch_cap = len(t.models), e.windows.shape[2]
+    t, e = borrowed(t), borrowed(e)
+    n_models, batch_cap = t.models.shape[1], e.cap[0]
     actions, values = np.empty(2 * n_models, dtype=np.int64), np.empty(2 * n_models)
     count = 0
     for i in range(n_models):
-        largest, load = e.models[n, i, LEGAL], load_ns(t, e, n, i)
+        largest, load = e.models[n, LEGAL, i], load_ns(t, e, n, i)
         best, value = 0, -np.inf
         for size in range(1, largest + 1):
-            time = batch_ns(t, i, size, e.windows[n, i, size - 1, UPLOADS], load)
+            time = batch_ns(t, i, size, uploads_of(e, n, i, size), load)
             worth = urgency(e, n, parameters, i, size, time, load)
             if worth > value:
                 best, value = size, worth

@@ -9,32 +9,31 @@ import math
 
 import numpy as np
 
-from pl_env.compiling import compiled
+from pl_env.compiling import compiled, inlined
+from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     AGENT,
     CHOICES,
+    COUNT,
     DEADLINE,
     DEMAND,
     EVICTION,
-    FIRST,
     HEAD,
     LEGAL,
     N_BATCHES,
     N_EVICTED,
     NOW,
+    P_DEADLINE,
+    P_UPLOAD,
+    P_USER,
     READY,
-    TAIL,
-    UPLOAD,
-    UPLOADS,
     Episode,
     Floats,
     Tables,
 )
-from pl_env.online.dynamics import batch_ns, decide, load_ns, serve
+from pl_env.online.dynamics import batch_ns, deadline_of, decide, load_ns, serve, uploads_of
 
-RULES = (
-    *("fifo", "edf", "greedy", "max-overlap", "largest-queue", "clockwork", "urgent-greedy", "random-model"),
-)
+RULES = (*("fifo", "edf", "greedy", "max-overlap", "largest-queue", "clockwork", "urgent-greedy", "random-model"),)
 FIFO, EDF, GREEDY, MAX_OVERLAP, LARGEST_QUEUE, CLOCKWORK, URGENT_GREEDY, RANDOM_MODEL = range(len(RULES))
 
 URGENT_GREEDY_DEMAND = (1.0, 2.0, 0.37)
@@ -58,15 +57,16 @@ def choose(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> int:
         rule: Its number in `RULES`.
         parameters: A, C, P of `urgent-greedy`; uniform numbers for `random-model`, one for each batch of the episode.
     """
+    t, e = borrowed(t), borrowed(e)
     if rule == RANDOM_MODEL:
         return _random_model(e, n, parameters)
     only_resident = rule == CLOCKWORK and _any_resident(t, e, n)
     if rule == CLOCKWORK and not only_resident:
         rule = LARGEST_QUEUE
     best, best_value, best_rate = -1, -math.inf, -math.inf
-    batch_cap = e.windows.shape[2]
-    for i in range(len(t.models)):
-        largest = e.models[n, i, LEGAL]
+    batch_cap = e.cap[0]
+    for i in range(t.models.shape[1]):
+        largest = e.models[n, LEGAL, i]
         if largest == 0:
             continue
         load = load_ns(t, e, n, i)
@@ -74,7 +74,7 @@ def choose(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> int:
             continue
         smallest = 1 if rule == GREEDY or rule == URGENT_GREEDY else largest
         for size in range(smallest, largest + 1):
-            time = batch_ns(t, i, size, e.windows[n, i, size - 1, UPLOADS], load)
+            time = batch_ns(t, i, size, uploads_of(e, n, i, size), load)
             rate = size / time if time > 0 else math.inf
             value = _value(t, e, n, rule, parameters, i, size, time, load, rate)
             if value > best_value or (value == best_value and rate > best_rate):
@@ -82,7 +82,7 @@ def choose(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> int:
     return best
 
 
-@compiled
+@inlined
 def _value(
     t: Tables, e: Episode, n: int, rule: int, parameters: Floats, i: int, size: int, time: int, load: int, rate: float
 ) -> float:
@@ -92,7 +92,7 @@ def _value(
     if rule == MAX_OVERLAP:
         return float(-load)
     if rule == LARGEST_QUEUE:
-        return float(e.models[n, i, TAIL] - e.models[n, i, HEAD])
+        return float(e.models[n, COUNT, i])
     if rule == FIFO:
         return float(-_first_in_time_alone(t, e, n, i, load, READY))
     if rule == EDF:
@@ -102,14 +102,7 @@ def _value(
     return urgency(e, n, parameters, i, size, time, load)
 
 
-@compiled
-def deadline_of(e: Episode, n: int, i: int, size: int) -> int:
-    """d_x, the first deadline of the users of a legal batch."""
-    row = min(n, len(e.users) - 1)
-    return int(e.users[row, e.queue[n, e.windows[n, i, size - 1, FIRST]], DEADLINE])
-
-
-@compiled
+@inlined
 def urgency(e: Episode, n: int, parameters: Floats, i: int, size: int, time: int, load: int) -> float:
     """What `urgent-greedy` makes of a batch.
 
@@ -117,46 +110,45 @@ def urgency(e: Episode, n: int, parameters: Floats, i: int, size: int, time: int
     is left after the end of the batch.
     """
     a, c, p = parameters[0], parameters[1], parameters[2]
-    waiting = e.models[n, i, TAIL] - e.models[n, i, HEAD]
+    waiting = e.models[n, COUNT, i]
     effort = time - load + a * load * size / (size + p * (waiting - size))
     margin = deadline_of(e, n, i, size) - e.state[n, NOW] - time
     return float(size / effort * math.exp(-c * margin / MARGIN_NS)) if effort > 0 else math.inf
 
 
-@compiled
+@inlined
 def _first_in_time_alone(t: Tables, e: Episode, n: int, i: int, load: int, column: int) -> int:
     """The least arrival or deadline of a model's users who are in time if they are served now and alone."""
-    row, now, least = min(n, len(e.users) - 1), e.state[n, NOW], 2**62
-    for place in range(e.models[n, i, HEAD], e.models[n, i, TAIL]):
-        k = e.queue[n, place]
-        if now + batch_ns(t, i, 1, e.users[row, k, UPLOAD], load) <= e.users[row, k, DEADLINE]:
-            least = min(least, e.users[row, k, column])
-    return int(least)
+    row, now, head, least = min(n, len(e.users) - 1), e.state[n, NOW], e.models[n, HEAD, i], 2**62
+    for place in range(head, head + e.models[n, COUNT, i]):
+        if now + batch_ns(t, i, 1, e.pending[n, place, P_UPLOAD], load) <= e.pending[n, place, P_DEADLINE]:
+            least = min(least, e.users[row, e.pending[n, place, P_USER], column])
+    return least
 
 
-@compiled
+@inlined
 def _any_resident(t: Tables, e: Episode, n: int) -> bool:
     """Whether a model with a legal batch has nothing to load."""
-    for i in range(len(t.models)):
-        if e.models[n, i, LEGAL] > 0 and load_ns(t, e, n, i) == 0:
+    for i in range(t.models.shape[1]):
+        if e.models[n, LEGAL, i] > 0 and load_ns(t, e, n, i) == 0:
             return True
     return False
 
 
-@compiled
+@inlined
 def _random_model(e: Episode, n: int, uniforms: Floats) -> int:
     """One of the models with a legal batch, all equally likely, and its largest legal batch."""
     uniform = uniforms[e.state[n, N_BATCHES]]
     left = int(uniform * e.state[n, CHOICES])
-    for i in range(e.models.shape[1]):
-        if e.models[n, i, LEGAL] > 0:
+    for i in range(e.models.shape[2]):
+        if e.models[n, LEGAL, i] > 0:
             if left == 0:
-                return i * e.windows.shape[2] + e.models[n, i, LEGAL] - 1
+                return i * e.cap[0] + e.models[n, LEGAL, i] - 1
             left -= 1
     return -1
 
 
-@compiled
+@inlined
 def eviction_of(t: Tables) -> int:
     """The rule of eviction where no agent names a model."""
     return int(DEMAND if t.options[EVICTION] == AGENT else t.options[EVICTION])
@@ -165,7 +157,8 @@ def eviction_of(t: Tables) -> int:
 @compiled
 def run(t: Tables, e: Episode, n: int, action: int) -> None:
     """Run a legal batch, and go on to the next decision."""
-    batch_cap = e.windows.shape[2]
+    t, e = borrowed(t), borrowed(e)
+    batch_cap = e.cap[0]
     serve(t, e, n, action // batch_cap, action % batch_cap + 1, eviction_of(t), -1)
     decide(t, e, n)
 
@@ -173,6 +166,7 @@ def run(t: Tables, e: Episode, n: int, action: int) -> None:
 @compiled
 def play(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> bool:
     """Let a rule play on to the end, or until there is no room to note what is evicted; return whether it is the end."""
+    t, e = borrowed(t), borrowed(e)
     while e.state[n, CHOICES] > 0:
         if 0 < e.evicted.shape[1] < e.state[n, N_EVICTED] + len(e.keys):
             return False

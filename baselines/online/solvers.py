@@ -14,7 +14,9 @@ from pl_env.online.plan import Plan
 _A, _C, _P = real(0, 1e3), real(0, 1e3), real(0, 1e3)
 
 
-def _urgent_greedy(instance: Instance, *, a: float | None = None, c: float | None = None, p: float | None = None) -> Plan:
+def _urgent_greedy(
+    instance: Instance, *, a: float | None = None, c: float | None = None, p: float | None = None
+) -> Plan:
     """`urgent-greedy` with A, C and P where all are given, else with those tuned for the rule of eviction."""
     parameters = None if a is None or c is None or p is None else (a, c, p)
     return plan_by_rule(instance, name="urgent-greedy", parameters=parameters)

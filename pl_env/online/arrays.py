@@ -23,7 +23,7 @@ PREVIOUS, LRU, DEMAND, AGENT = range(len(EVICTIONS))
 GIVEN = len(EVICTIONS)
 """A rule of eviction for planners: `Episode.keys` are there already."""
 
-# Columns of the models of a library.
+# Rows of the models of a library.
 PER_SAMPLE, PER_BATCH, MAX_BATCH, BYTES, LOAD_NS = range(5)
 
 # Columns of its blocks. Of two blocks with the same key the one of lower RANK leaves first; AT_RANK is the block whose
@@ -40,12 +40,15 @@ LONGEST_DEADLINE, LARGEST_LOAD = range(2)
 MODEL, READY, DEADLINE, UPLOAD, ARRIVAL = range(5)
 USER_COLUMNS = 5
 
-# Columns of an episode's models: pending users stand in the queue from HEAD to TAIL; LEGAL is the largest legal batch,
-# SHOWN the largest one in observation and mask.
-HEAD, TAIL, MISSING_NS, MISSING_BYTES, RECENT, LAST_END, LEGAL, SHOWN = range(8)
-MODEL_COLUMNS = 8
+# Rows of an episode's models: its pending users are COUNT from HEAD on; RECENT of its users came lately; LEGAL is the
+# largest legal batch, SHOWN the largest one in observation and mask.
+HEAD, COUNT, MISSING_NS, MISSING_BYTES, RECENT, LAST_END, LEGAL, SHOWN = range(8)
+MODEL_ROWS = 8
 
-# Of a window of b + 1 users: its first place in the queue, and all their uploads.
+# Columns of the pending users.
+P_USER, P_DEADLINE, P_UPLOAD = range(3)
+
+# Columns of windows: the first place, and all uploads. That of b users of a model stands at place HEAD + b - 1.
 FIRST, UPLOADS = range(2)
 
 # Entries of the state. LAST: users before this one come; FORGOTTEN, FORGOTTEN_BEFORE: users before these came longer
@@ -53,8 +56,8 @@ FIRST, UPLOADS = range(2)
 # since the last batch, of which UPLOAD_NS, LOADING_NS and COMPUTE_NS are the parts.
 NOW, BEFORE, ARRIVED, LAST, FORGOTTEN, FORGOTTEN_BEFORE, USED_BYTES, CHOICES = range(8)
 SERVED, EXPIRED, LOADED_BYTES, N_BATCHES, N_WAITS, N_EVICTED = range(8, 14)
-UPLOAD_NS, LOADING_NS, COMPUTE_NS, N_USERS, N_BEFORE = range(14, 19)
-STATE_ENTRIES = 19
+UPLOAD_NS, LOADING_NS, COMPUTE_NS, N_USERS, N_BEFORE, N_PENDING = range(14, 20)
+STATE_ENTRIES = 20
 
 # Columns of the history, a row for each batch. WAITS: decisions to wait since the batch before; PREFERRED: model whose
 # blocks left first, or -1; EVICTED_END: where its evicted blocks end.
@@ -67,7 +70,8 @@ NOT_SERVED = -1
 class Tables(NamedTuple):
     """A library on its server, with lists both ways: the blocks of a model, and the models that hold a block."""
 
-    models: Ints  # (I, 5)
+    models: Ints  # (5, I)
+    per_byte: NDArray[np.float32]  # (I,) 1 / bytes of each model
     blocks: Ints  # (J, 4)
     block_start: Ints  # (I + 1,) where each model's blocks begin in the next
     block_of: Ints  # (L,)
@@ -82,14 +86,15 @@ class Episode(NamedTuple):
 
     users: Ints  # (N or 1, K, 5) by arrival
     before: Ints  # (N or 1, P, 2) MODEL and READY of users who came before the start and are gone
-    queue: NDArray[np.int32]  # (N, K) pending users, each model's in a part of its own, by (deadline, upload, index)
-    models: Ints  # (N, I, 8)
-    windows: Ints  # (N, I, b_cap, 2) of legal batches
+    pending: Ints  # (N, K, 3) pending users by model, then deadline, upload and index
+    models: Ints  # (N, 8, I)
+    windows: Ints  # (N, K, 2) of legal batches
+    cap: Ints  # (1,) largest batch b_cap
     resident: NDArray[np.bool_]  # (N, J) R
     last_used: Ints  # (N, J) number of the last batch whose model holds the block; 0 for none
     keys: Ints  # (J,) scratch: keys of eviction
     heap: Ints  # (J,) scratch
-    state: Ints  # (N, 19)
+    state: Ints  # (N, 20)
     finish: Ints  # (N, K or 0) when each user was served, or `NOT_SERVED`
     history: Ints  # (N, rows or 0, 10)
     served: Ints  # (N, K or 0) users in the order in which they are served
@@ -126,12 +131,12 @@ def tables_from(
             table.max_batch,
             held @ table.block_bytes,
             load_ns,
-        ],
-        axis=1,
+        ]
     )
     largest = int(load_ns.max(initial=0))
     return Tables(
         models=models,
+        per_byte=(1.0 / np.maximum(1, models[BYTES])).astype(np.float32),
         blocks=np.stack([table.block_bytes, table.block_load_ns, rank, at_rank], axis=1),
         block_start=_starts(held.sum(axis=1)),
         block_of=np.nonzero(has_block)[1],
@@ -171,15 +176,16 @@ def allocate(
         keeps_finish: Keep when users are served.
         keeps_history: Keep all batches, their users and evicted blocks.
     """
-    n_models, n_blocks = len(tables.models), len(tables.blocks)
+    n_models, n_blocks = tables.models.shape[1], len(tables.blocks)
     kept = n_users if keeps_history else 0
     ints = np.int64
     return Episode(
         users=np.zeros((n if has_users else 1, n_users if has_users else 0, USER_COLUMNS), ints),
         before=np.zeros((n if has_users else 1, n_before if has_users else 0, 2), ints),
-        queue=np.zeros((n, n_users), np.int32),
-        models=np.zeros((n, n_models, MODEL_COLUMNS), ints),
-        windows=np.zeros((n, n_models, batch_cap, 2), ints),
+        pending=np.zeros((n, n_users, 3), ints),
+        models=np.zeros((n, MODEL_ROWS, n_models), ints),
+        windows=np.zeros((n, n_users, 2), ints),
+        cap=np.array([batch_cap]),
         resident=np.zeros((n, n_blocks), np.bool_),
         last_used=np.zeros((n, n_blocks), ints),
         keys=np.zeros(n_blocks, ints),

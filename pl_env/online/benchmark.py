@@ -118,8 +118,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
         scenario, playable = Scenario.from_dict(header.pop("scenario")), header.pop("playable")
         parts = {
-            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"plan_{name}_start")[1:-1])
-            for name in _PLAN_ARRAYS
+            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"plan_{name}_start")[1:-1]) for name in _PLAN_ARRAYS
         }
         n_users = np.diff(arrays["user_start"]).tolist()
         bounds = (arrays["upper_bound"] / np.maximum(1, n_users)).tolist()

@@ -6,12 +6,14 @@ goes ``begin``, then ``serve`` or ``wait`` and ``decide`` for as long as there a
 
 from __future__ import annotations
 
-from pl_env.compiling import compiled
+from pl_env.compiling import compiled, inlined
+from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     ARRIVED,
     BEFORE,
     CHOICES,
     COMPUTE_NS,
+    COUNT,
     DEADLINE,
     EXPIRED,
     FIRST,
@@ -40,19 +42,21 @@ from pl_env.online.arrays import (
     N_BATCHES,
     N_BEFORE,
     N_EVICTED,
+    N_PENDING,
     N_USERS,
     N_WAITS,
     NOT_SERVED,
     NOW,
     OVERHEAD,
     OVERLAPS,
+    P_DEADLINE,
+    P_UPLOAD,
+    P_USER,
     PER_BATCH,
     PER_SAMPLE,
     READY,
     RECENT,
     SERVED,
-    SHOWN,
-    TAIL,
     UPLOAD,
     UPLOAD_NS,
     UPLOADS,
@@ -68,159 +72,191 @@ NEVER = -(2**62)
 """When the last batch of a model ended that had none."""
 
 
-@compiled
+@inlined
 def load_ns(t: Tables, e: Episode, n: int, model: int) -> int:
     """L_i(R), equation (O1); blocks that load in no time cost no c0."""
-    missing = e.models[n, model, MISSING_NS]
+    missing = e.models[n, MISSING_NS, model]
     return int(missing + t.options[OVERHEAD] if missing > 0 else 0)
 
 
-@compiled
+@inlined
 def batch_ns(t: Tables, model: int, size: int, upload: int, load: int) -> int:
-    """t of a batch, equation (O2)."""
+    """T of a batch, equation (O2)."""
     first = max(upload, load) if t.options[OVERLAPS] else upload + load
-    return int(first + t.models[model, PER_SAMPLE] * size + t.models[model, PER_BATCH])
+    return int(first + t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model])
 
 
 # ---------------------------------------------------------------- who is there
 
 
-@compiled
+@inlined
 def begin(t: Tables, e: Episode, n: int, n_users: int, n_before: int, resident: Bools, last_used: Ints) -> None:
     """Start an episode, whose users and users before stand in their rows, and go on to the first decision."""
     row = min(n, len(e.users) - 1)
-    e.state[n, :] = 0
+    for entry in range(e.state.shape[1]):
+        e.state[n, entry] = 0
     e.state[n, LAST] = n_users
     e.state[n, N_USERS] = n_users
     e.state[n, N_BEFORE] = n_before
-    for i in range(len(t.models)):
-        e.models[n, i, HEAD] = 0
-        e.models[n, i, RECENT] = 0
-        e.models[n, i, LAST_END] = NEVER
-        e.models[n, i, LEGAL] = 0
-    for k in range(n_users):
-        e.models[n, e.users[row, k, MODEL], HEAD] += 1
-    start = 0
-    for i in range(len(t.models)):
-        count = e.models[n, i, HEAD]
-        e.models[n, i, HEAD] = start
-        e.models[n, i, TAIL] = start
-        start += count
+    for i in range(t.models.shape[1]):
+        e.models[n, HEAD, i] = 0
+        e.models[n, COUNT, i] = 0
+        e.models[n, RECENT, i] = 0
+        e.models[n, LAST_END, i] = NEVER
+        e.models[n, LEGAL, i] = 0
     for k in range(min(n_users, e.finish.shape[1])):
         e.finish[n, k] = NOT_SERVED
     for p in range(n_before):
-        e.models[n, e.before[row, p, MODEL], RECENT] += 1
+        e.models[n, RECENT, e.before[row, p, MODEL]] += 1
     set_memory(t, e, n, resident, last_used)
     decide(t, e, n)
     e.state[n, BEFORE] = e.state[n, NOW]
 
 
-@compiled
+@inlined
 def _admit(e: Episode, n: int) -> None:
-    """Let everybody into the queue who is there now, and let demand forget those who came long ago."""
+    """Let everybody in who is there now, and let demand forget those who came long ago."""
     row, now = min(n, len(e.users) - 1), e.state[n, NOW]
     k = e.state[n, ARRIVED]
     while k < e.state[n, LAST] and e.users[row, k, READY] <= now:
-        model = e.users[row, k, MODEL]
-        deadline, upload = e.users[row, k, DEADLINE], e.users[row, k, UPLOAD]
-        place = e.models[n, model, TAIL]
-        while place > e.models[n, model, HEAD]:
-            other = e.queue[n, place - 1]
-            its = e.users[row, other, DEADLINE]
-            if its < deadline or (its == deadline and e.users[row, other, UPLOAD] <= upload):
-                break
-            e.queue[n, place] = other
-            place -= 1
-        e.queue[n, place] = k
-        e.models[n, model, TAIL] += 1
-        e.models[n, model, RECENT] += 1
+        _insert(e, n, k, e.users[row, k, MODEL], e.users[row, k, DEADLINE], e.users[row, k, UPLOAD])
+        e.models[n, RECENT, e.users[row, k, MODEL]] += 1
         k += 1
     e.state[n, ARRIVED] = k
     k = e.state[n, FORGOTTEN]
     while k < e.state[n, ARRIVED] and e.users[row, k, READY] <= now - MEMORY_NS:
-        e.models[n, e.users[row, k, MODEL], RECENT] -= 1
+        e.models[n, RECENT, e.users[row, k, MODEL]] -= 1
         k += 1
     e.state[n, FORGOTTEN] = k
     k = e.state[n, FORGOTTEN_BEFORE]
     while k < e.state[n, N_BEFORE] and e.before[row, k, READY] <= now - MEMORY_NS:
-        e.models[n, e.before[row, k, MODEL], RECENT] -= 1
+        e.models[n, RECENT, e.before[row, k, MODEL]] -= 1
         k += 1
     e.state[n, FORGOTTEN_BEFORE] = k
+
+
+@inlined
+def _insert(e: Episode, n: int, k: int, model: int, deadline: int, upload: int) -> None:
+    """Put a user among the pending ones of a model, behind those of the same deadline and upload, who came before."""
+    head, place = e.models[n, HEAD, model], e.state[n, N_PENDING]
+    end = head + e.models[n, COUNT, model]
+    while place > end:
+        _shift(e, n, place - 1, place)
+        place -= 1
+    while place > head:
+        its = e.pending[n, place - 1, P_DEADLINE]
+        if its < deadline or (its == deadline and e.pending[n, place - 1, P_UPLOAD] <= upload):
+            break
+        _shift(e, n, place - 1, place)
+        place -= 1
+    e.pending[n, place, P_USER] = k
+    e.pending[n, place, P_DEADLINE] = deadline
+    e.pending[n, place, P_UPLOAD] = upload
+    e.state[n, N_PENDING] += 1
+    e.models[n, COUNT, model] += 1
+    for i in range(model + 1, e.models.shape[2]):
+        e.models[n, HEAD, i] += 1
+
+
+@inlined
+def _shift(e: Episode, n: int, place: int, to: int) -> None:
+    e.pending[n, to, P_USER] = e.pending[n, place, P_USER]
+    e.pending[n, to, P_DEADLINE] = e.pending[n, place, P_DEADLINE]
+    e.pending[n, to, P_UPLOAD] = e.pending[n, place, P_UPLOAD]
 
 
 # ---------------------------------------------------------------- which batches are in time
 
 
-@compiled
-def _drop_hopeless(t: Tables, e: Episode, n: int, model: int) -> None:
-    """Drop users of a model who would be late even with a resident model and alone."""
-    row = min(n, len(e.users) - 1)
-    least = e.state[n, NOW] + t.models[model, PER_SAMPLE] + t.models[model, PER_BATCH]
-    kept = e.models[n, model, TAIL]
-    for place in range(e.models[n, model, TAIL] - 1, e.models[n, model, HEAD] - 1, -1):
-        k = e.queue[n, place]
-        if least + e.users[row, k, UPLOAD] <= e.users[row, k, DEADLINE]:
-            kept -= 1
-            e.queue[n, kept] = k
-    e.state[n, EXPIRED] += kept - e.models[n, model, HEAD]
-    e.models[n, model, HEAD] = kept
+@inlined
+def _look(t: Tables, e: Episode, n: int) -> int:
+    """Drop the hopeless, who would be late even with a resident model and alone; find all windows.
+
+    Returns:
+        How many models have a legal batch.
+    """
+    end, choices, now = 0, 0, e.state[n, NOW]
+    for i in range(t.models.shape[1]):
+        place, count, head = e.models[n, HEAD, i], e.models[n, COUNT, i], end
+        e.models[n, HEAD, i] = head
+        legal = 0
+        if count > 0:
+            least = now + t.models[PER_SAMPLE, i] + t.models[PER_BATCH, i]
+            for other in range(place, place + count):
+                if least + e.pending[n, other, P_UPLOAD] <= e.pending[n, other, P_DEADLINE]:
+                    if other != end:
+                        _shift(e, n, other, end)
+                    end += 1
+            e.models[n, COUNT, i] = end - head
+            legal = _find_windows(t, e, n, i, head, end, now)
+        e.models[n, LEGAL, i] = legal
+        choices += legal > 0
+    e.state[n, EXPIRED] += e.state[n, N_PENDING] - end
+    e.state[n, N_PENDING] = end
+    return choices
 
 
-@compiled
-def _find_windows(t: Tables, e: Episode, n: int, model: int) -> int:
+@inlined
+def _find_windows(t: Tables, e: Episode, n: int, model: int, head: int, end: int, now: int) -> int:
     """The most urgent window of each number of users; the largest number that has one.
 
     A window of b + 1 users that is in time holds one of b, so it begins at the same place or later.
     """
-    row = min(n, len(e.users) - 1)
-    first, tail = e.models[n, model, HEAD], e.models[n, model, TAIL]
-    load, now = load_ns(t, e, n, model), e.state[n, NOW]
-    upload, largest = 0, min(tail - first, t.models[model, MAX_BATCH], e.windows.shape[2])
-    for b in range(largest):
-        if first + b >= tail:
-            return b
-        upload += e.users[row, e.queue[n, first + b], UPLOAD]
-        time = batch_ns(t, model, b + 1, upload, load)
-        while now + time > e.users[row, e.queue[n, first], DEADLINE]:
-            if first + b + 1 >= tail:
-                return b
-            upload += e.users[row, e.queue[n, first + b + 1], UPLOAD] - e.users[row, e.queue[n, first], UPLOAD]
+    load, first, last, upload = load_ns(t, e, n, model), head, head, 0
+    largest, found = min(end - head, t.models[MAX_BATCH, model], e.cap[0]), 0
+    while found < largest and last < end:
+        upload += e.pending[n, last, P_UPLOAD]
+        last += 1
+        time = batch_ns(t, model, found + 1, upload, load)
+        while now + time > e.pending[n, first, P_DEADLINE] and last < end:
+            upload += e.pending[n, last, P_UPLOAD] - e.pending[n, first, P_UPLOAD]
             first += 1
-            time = batch_ns(t, model, b + 1, upload, load)
-        e.windows[n, model, b, FIRST] = first
-        e.windows[n, model, b, UPLOADS] = upload
-    return int(largest)
+            last += 1
+            time = batch_ns(t, model, found + 1, upload, load)
+        if now + time > e.pending[n, first, P_DEADLINE]:
+            break
+        e.windows[n, head + found, FIRST] = first
+        e.windows[n, head + found, UPLOADS] = upload
+        found += 1
+    return found
 
 
-@compiled
+@inlined
 def decide(t: Tables, e: Episode, n: int) -> bool:
     """Go on from now to the first decision: a time with a legal batch; return whether there is one."""
+    choices = 0
     while True:
         _admit(e, n)
-        choices = 0
-        for i in range(len(t.models)):
-            legal = 0
-            if e.models[n, i, TAIL] > e.models[n, i, HEAD]:
-                _drop_hopeless(t, e, n, i)
-                legal = _find_windows(t, e, n, i)
-            e.models[n, i, LEGAL] = legal
-            choices += legal > 0
-        e.state[n, CHOICES] = choices
+        choices = _look(t, e, n)
         if choices > 0 or e.state[n, ARRIVED] == e.state[n, LAST]:
-            return bool(choices > 0)
+            break
         e.state[n, NOW] = next_arrival(e, n)
+    e.state[n, CHOICES] = choices
+    return choices > 0
 
 
-@compiled
+@inlined
 def next_arrival(e: Episode, n: int) -> int:
     """When the next user comes; there must be one."""
     return int(e.users[min(n, len(e.users) - 1), e.state[n, ARRIVED], READY])
 
 
+@inlined
+def uploads_of(e: Episode, n: int, model: int, size: int) -> int:
+    """Uploads of a legal batch, one after the other."""
+    return e.windows[n, e.models[n, HEAD, model] + size - 1, UPLOADS]
+
+
+@inlined
+def deadline_of(e: Episode, n: int, model: int, size: int) -> int:
+    """d_x, the first deadline of the users of a legal batch."""
+    return e.pending[n, e.windows[n, e.models[n, HEAD, model] + size - 1, FIRST], P_DEADLINE]
+
+
 # ---------------------------------------------------------------- what a decision does
 
 
-@compiled
+@inlined
 def wait(e: Episode, n: int) -> None:
     """Let time pass until the next user comes; `decide` goes on from there."""
     e.state[n, BEFORE] = e.state[n, NOW]
@@ -228,7 +264,7 @@ def wait(e: Episode, n: int) -> None:
     e.state[n, N_WAITS] += 1
 
 
-@compiled
+@inlined
 def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, preferred: int) -> None:
     """Run the window of so many users of a model, which must be legal; `decide` goes on from there.
 
@@ -242,16 +278,16 @@ def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, prefe
         preferred: Model whose blocks leave first; -1 for none.
     """
     start = e.state[n, NOW]
-    upload, load = e.windows[n, model, size - 1, UPLOADS], load_ns(t, e, n, model)
+    upload, load = uploads_of(e, n, model, size), load_ns(t, e, n, model)
     finish = start + batch_ns(t, model, size, upload, load)
-    e.state[n, LOADED_BYTES] += e.models[n, model, MISSING_BYTES]
+    e.state[n, LOADED_BYTES] += e.models[n, MISSING_BYTES, model]
     fetch(t, e, n, model, rule, preferred)
     e.state[n, BEFORE] = start
     e.state[n, NOW] = finish
     e.state[n, UPLOAD_NS] = upload
     e.state[n, LOADING_NS] = load
-    e.state[n, COMPUTE_NS] = t.models[model, PER_SAMPLE] * size + t.models[model, PER_BATCH]
-    e.models[n, model, LAST_END] = finish
+    e.state[n, COMPUTE_NS] = t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model]
+    e.models[n, LAST_END, model] = finish
     if e.history.shape[1] > 0:
         _record(e, n, model, size, start, finish, preferred)
     _take(e, n, model, size, finish)
@@ -260,48 +296,48 @@ def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, prefe
     e.state[n, SERVED] += size
 
 
-@compiled
+@inlined
 def _record(e: Episode, n: int, model: int, size: int, start: int, finish: int, preferred: int) -> None:
     """Write the batch's row of the history."""
-    row = e.history[n, e.state[n, N_BATCHES]]
-    row[H_MODEL] = model
-    row[H_SIZE] = size
-    row[H_START] = start
-    row[H_UPLOAD] = e.state[n, UPLOAD_NS]
-    row[H_LOAD] = e.state[n, LOADING_NS]
-    row[H_COMPUTE] = e.state[n, COMPUTE_NS]
-    row[H_FINISH] = finish
-    row[H_WAITS] = e.state[n, N_WAITS]
-    row[H_PREFERRED] = preferred
-    row[H_EVICTED_END] = e.state[n, N_EVICTED]
+    number = e.state[n, N_BATCHES]
+    e.history[n, number, H_MODEL] = model
+    e.history[n, number, H_SIZE] = size
+    e.history[n, number, H_START] = start
+    e.history[n, number, H_UPLOAD] = e.state[n, UPLOAD_NS]
+    e.history[n, number, H_LOAD] = e.state[n, LOADING_NS]
+    e.history[n, number, H_COMPUTE] = e.state[n, COMPUTE_NS]
+    e.history[n, number, H_FINISH] = finish
+    e.history[n, number, H_WAITS] = e.state[n, N_WAITS]
+    e.history[n, number, H_PREFERRED] = preferred
+    e.history[n, number, H_EVICTED_END] = e.state[n, N_EVICTED]
 
 
-@compiled
+@inlined
 def _take(e: Episode, n: int, model: int, size: int, finish: int) -> None:
-    """Take the window's users out of the queue; those before it move up."""
-    first, head, served = e.windows[n, model, size - 1, FIRST], e.models[n, model, HEAD], e.state[n, SERVED]
+    """Take the window's users out of the pending ones."""
+    first, served = e.windows[n, e.models[n, HEAD, model] + size - 1, FIRST], e.state[n, SERVED]
     for b in range(size):
-        k = e.queue[n, first + b]
+        k = e.pending[n, first + b, P_USER]
         if e.finish.shape[1] > 0:
             e.finish[n, k] = finish
         if e.served.shape[1] > 0:
             e.served[n, served + b] = k
-    for place in range(first - 1, head - 1, -1):
-        e.queue[n, place + size] = e.queue[n, place]
-    e.models[n, model, HEAD] = head + size
+    for place in range(first + size, e.state[n, N_PENDING]):
+        _shift(e, n, place, place - size)
+    e.state[n, N_PENDING] -= size
+    e.models[n, COUNT, model] -= size
+    for i in range(model + 1, e.models.shape[2]):
+        e.models[n, HEAD, i] -= size
 
 
 @compiled
 def copy_episode(e: Episode, n: int, to: Episode, m: int) -> None:
     """Copy the state of an episode, but for what is kept of it and what is observed; its users are those of ``to``."""
+    e, to = borrowed(e), borrowed(to)
     to.state[m] = e.state[n]
     to.models[m] = e.models[n]
     to.resident[m] = e.resident[n]
     to.last_used[m] = e.last_used[n]
-    for i in range(e.models.shape[1]):
-        for place in range(e.models[n, i, HEAD], e.models[n, i, TAIL]):
-            to.queue[m, place] = e.queue[n, place]
-        for b in range(e.models[n, i, LEGAL]):
-            to.windows[m, i, b, FIRST] = e.windows[n, i, b, FIRST]
-            to.windows[m, i, b, UPLOADS] = e.windows[n, i, b, UPLOADS]
-        to.models[m, i, SHOWN] = 0
+    count = e.state[n, N_PENDING]
+    to.pending[m, :count] = e.pending[n, :count]
+    to.windows[m, :count] = e.windows[n, :count]

@@ -262,7 +262,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
             self._episode = self._allocate(self._tables, max(n_users, scenario.most_users), n_before)
             place(self._episode, instance)
             stepping.begin_one(
-                self._tables, self._episode, 0, n_users, n_before, instance.resident_blocks, instance.last_used
+                self._tables, self._episode, n_users, n_before, instance.resident_blocks, instance.last_used
             )
         self._has_ended = False
         if self.render_mode == "human":
@@ -330,7 +330,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
         if self.invalid_action == "raise" and not (e.state[0, CHOICES] and e.mask[0, index]):
             raise InvalidAction(self._why_illegal(index))
         self._episode = e = with_room(e)
-        came = stepping.step_one(self._tables, e, 0, index, preferred)
+        came = stepping.step_one(self._tables, e, index, preferred)
         info = self._info(came == stepping.REFUSED)
         if came == stepping.REFUSED and self._has_ended:
             gymnasium.logger.warn("step() was called after the end of the episode; call reset() first.")
@@ -356,7 +356,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
             return f"action is {action}, to wait; nobody is to come"
         batch_cap = self.scenario.max_batch_size
         model, size = action // batch_cap, action % batch_cap + 1
-        legal = int(e.models[0, model, LEGAL])
+        legal = int(e.models[0, LEGAL, model])
         return f"action is {action}, a batch of {size} for model {model}; at most {legal} of its users can be in time"
 
     def render(self) -> Any:

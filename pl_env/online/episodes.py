@@ -5,29 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from pl_env.online.arrays import (
+    ARRIVAL,
     ARRIVED,
     DEADLINE,
     FORGOTTEN,
     FORGOTTEN_BEFORE,
-    HEAD,
     LAST,
     MODEL,
     N_BATCHES,
     N_BEFORE,
     N_EVICTED,
+    N_PENDING,
     NOW,
+    P_USER,
     READY,
-    TAIL,
     UPLOAD,
-    ARRIVAL,
     Episode,
     Ints,
     Tables,
     allocate,
     tables_of,
 )
-from pl_env.online.dynamics import begin
 from pl_env.online.instance import Instance
+from pl_env.online.stepping import begin_one
 
 
 def episode_of(instance: Instance) -> tuple[Tables, Episode]:
@@ -37,7 +37,7 @@ def episode_of(instance: Instance) -> tuple[Tables, Episode]:
     n_before = len(instance.before_ns)
     e = allocate(tables, batch_cap, instance.n_users, n_before=n_before, keeps_history=True)
     place(e, instance)
-    begin(tables, e, 0, instance.n_users, n_before, instance.resident_blocks, instance.last_used)
+    begin_one(tables, e, instance.n_users, n_before, instance.resident_blocks, instance.last_used)
     return tables, e
 
 
@@ -60,8 +60,7 @@ def with_room(e: Episode) -> Episode:
 
 def pending_users(e: Episode, n: int = 0) -> Ints:
     """Indices of the users who are there and neither served nor hopeless, ascending, int64."""
-    queues = [e.queue[n, head:tail] for head, tail in e.models[n][:, [HEAD, TAIL]].tolist()]
-    return np.sort(np.concatenate(queues)).astype(np.int64)
+    return np.sort(e.pending[n, : int(e.state[n, N_PENDING]), P_USER])
 
 
 def remaining(instance: Instance, e: Episode, n: int = 0, *, to_come: bool = True) -> Instance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pl_env.compiling import compiled
+from pl_env.compiling import inlined
 from pl_env.online.arrays import (
     AT_RANK,
     BLOCK_BYTES,
@@ -39,7 +39,7 @@ _LRU_BASE = 2**31
 """Makes numbers of batches positive, those before the start included."""
 
 
-@compiled
+@inlined
 def fetch(t: Tables, e: Episode, n: int, model: int, rule: int, preferred: int) -> None:
     """Let blocks leave, and load those of the model that are missing; memory is then as (O4) says.
 
@@ -54,7 +54,7 @@ def fetch(t: Tables, e: Episode, n: int, model: int, rule: int, preferred: int) 
     if rule == PREVIOUS:
         _evict_all_but(t, e, n, model)
     else:
-        need = e.state[n, USED_BYTES] + e.models[n, model, MISSING_BYTES] - t.options[CACHE_BYTES]
+        need = e.state[n, USED_BYTES] + e.models[n, MISSING_BYTES, model] - t.options[CACHE_BYTES]
         if need > 0:
             if rule != GIVEN:
                 _set_keys(t, e, n, rule, preferred)
@@ -68,18 +68,18 @@ def fetch(t: Tables, e: Episode, n: int, model: int, rule: int, preferred: int) 
             _move(t, e, n, block, -1)
 
 
-@compiled
+@inlined
 def _move(t: Tables, e: Episode, n: int, block: int, sign: int) -> None:
     """Tell all models that hold a block that it has left (1) or come (-1)."""
     size, load = sign * t.blocks[block, BLOCK_BYTES], sign * t.blocks[block, BLOCK_NS]
     e.state[n, USED_BYTES] -= size
     for place in range(t.holder_start[block], t.holder_start[block + 1]):
         holder = t.holder_of[place]
-        e.models[n, holder, MISSING_BYTES] += size
-        e.models[n, holder, MISSING_NS] += load
+        e.models[n, MISSING_BYTES, holder] += size
+        e.models[n, MISSING_NS, holder] += load
 
 
-@compiled
+@inlined
 def _leave(t: Tables, e: Episode, n: int, block: int) -> None:
     """Let a block leave, and note it if evicted blocks are kept."""
     e.resident[n, block] = False
@@ -89,7 +89,7 @@ def _leave(t: Tables, e: Episode, n: int, block: int) -> None:
     e.state[n, N_EVICTED] += 1
 
 
-@compiled
+@inlined
 def _evict_all_but(t: Tables, e: Episode, n: int, model: int) -> None:
     """Let all blocks leave but the model's."""
     for place in range(t.block_start[model], t.block_start[model + 1]):
@@ -101,7 +101,7 @@ def _evict_all_but(t: Tables, e: Episode, n: int, model: int) -> None:
         e.keys[t.block_of[place]] = 0
 
 
-@compiled
+@inlined
 def _set_keys(t: Tables, e: Episode, n: int, rule: int, preferred: int) -> None:
     """Keys of all resident blocks: the number of the last batch that used it, or arrivals of all models that hold it."""
     base = OTHERS if preferred >= 0 else 0
@@ -112,14 +112,14 @@ def _set_keys(t: Tables, e: Episode, n: int, rule: int, preferred: int) -> None:
                 key = e.last_used[n, block] + _LRU_BASE
             else:
                 for place in range(t.holder_start[block], t.holder_start[block + 1]):
-                    key += e.models[n, t.holder_of[place], RECENT]
+                    key += e.models[n, RECENT, t.holder_of[place]]
             e.keys[block] = base + key
     if preferred >= 0:
         for place in range(t.block_start[preferred], t.block_start[preferred + 1]):
             e.keys[t.block_of[place]] -= OTHERS
 
 
-@compiled
+@inlined
 def _evict(t: Tables, e: Episode, n: int, model: int, need: int) -> None:
     """Let blocks leave, smallest key first, until there are so many bytes more."""
     for place in range(t.block_start[model], t.block_start[model + 1]):
@@ -140,7 +140,7 @@ def _evict(t: Tables, e: Episode, n: int, model: int, need: int) -> None:
         _leave(t, e, n, block)
 
 
-@compiled
+@inlined
 def _sift(heap: Ints, root: int, size: int) -> None:
     """Restore the order of a heap, the smallest on top, below one entry."""
     entry = heap[root]
@@ -157,12 +157,12 @@ def _sift(heap: Ints, root: int, size: int) -> None:
     heap[root] = entry
 
 
-@compiled
+@inlined
 def set_memory(t: Tables, e: Episode, n: int, resident: Bools, last_used: Ints) -> None:
     """Set what is resident, and what every model misses, at the start of an episode."""
-    for model in range(len(t.models)):
-        e.models[n, model, MISSING_BYTES] = t.models[model, BYTES]
-        e.models[n, model, MISSING_NS] = t.models[model, LOAD_NS]
+    for model in range(t.models.shape[1]):
+        e.models[n, MISSING_BYTES, model] = t.models[BYTES, model]
+        e.models[n, MISSING_NS, model] = t.models[LOAD_NS, model]
     e.state[n, USED_BYTES] = 0
     for block in range(len(t.blocks)):
         e.resident[n, block] = resident[block]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.compiling import compiled
+from pl_env.compiling import inlined
 from pl_env.online.arrays import (
     ARRIVED,
-    BYTES,
     CHOICES,
-    DEADLINE,
+    COUNT,
     FIRST,
     HEAD,
     LARGEST_LOAD,
@@ -19,15 +18,17 @@ from pl_env.online.arrays import (
     LEGAL,
     LONGEST_DEADLINE,
     MISSING_BYTES,
+    MISSING_NS,
     NOW,
+    OVERHEAD,
+    P_DEADLINE,
     RECENT,
     SHOWN,
-    TAIL,
     UPLOADS,
     Episode,
     Tables,
 )
-from pl_env.online.dynamics import NEVER, batch_ns, load_ns
+from pl_env.online.dynamics import batch_ns, load_ns
 from pl_env.online.instance import MEMORY_NS
 
 HALF_FULL = 8.0
@@ -46,8 +47,8 @@ def observation_shapes(n_models: int, batch_cap: int, n_blocks: int) -> dict[str
         batch_cap: Largest batch b_cap.
         n_blocks: Blocks J that are shown; 0 for none.
     """
-    shapes: dict[str, tuple[int, ...]] = {key: (n_models,) for key in PER_MODEL}
-    shapes |= {key: (n_models, batch_cap) for key in PER_BATCH}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(PER_MODEL, (n_models,))
+    shapes |= dict.fromkeys(PER_BATCH, (n_models, batch_cap))
     return shapes | ({"blocks": (n_blocks,)} if n_blocks else {})
 
 
@@ -61,63 +62,78 @@ def views(observation: NDArray[np.float32], shapes: dict[str, tuple[int, ...]]) 
     return {key: parts[key] for key in (*KEYS, "blocks") if key in parts}
 
 
-@compiled
+@inlined
 def show_nothing(e: Episode, n: int) -> None:
     """Write what a state without any legal batch shows, so that `observe` need write only what there is."""
-    n_models, batch_cap = e.models.shape[1], e.windows.shape[2]
-    cells = 6 * n_models
-    size = n_models * batch_cap
-    e.observation[n, cells : cells + 2 * size] = 1.0
-    e.observation[n, cells + 2 * size : cells + 3 * size] = 0.0
-    e.mask[n] = 0
+    n_models, batch_cap = e.models.shape[2], e.cap[0]
+    cells, size = len(PER_MODEL) * n_models, n_models * batch_cap
+    for c in range(cells, cells + 2 * size):
+        e.observation[n, c] = 1.0
+    for c in range(cells + 2 * size, cells + 3 * size):
+        e.observation[n, c] = 0.0
+    for c in range(size + 1):
+        e.mask[n, c] = 0
     for i in range(n_models):
-        e.models[n, i, SHOWN] = 0
+        e.models[n, SHOWN, i] = 0
 
 
-@compiled
+@inlined
 def observe(t: Tables, e: Episode, n: int) -> None:
-    """Write the observation and the mask; of batches only those that are legal, or were when it last wrote."""
-    n_models, batch_cap = e.models.shape[1], e.windows.shape[2]
-    out, mask, now = e.observation[n], e.mask[n], e.state[n, NOW]
+    """Write the observation and the mask; of batches only those that are legal, or were when it last wrote.
+
+    Each loop over all models is simple enough for vector instructions.
+    """
+    n_models, batch_cap, now = e.models.shape[2], e.cap[0], e.state[n, NOW]
     longest, largest_load = np.float32(1.0 / t.scales[LONGEST_DEADLINE]), np.float32(1.0 / t.scales[LARGEST_LOAD])
-    memory, one = np.float32(1.0 / MEMORY_NS), np.float32(1.0)
-    row = min(n, len(e.users) - 1)
-    ended = e.state[n, CHOICES] == 0
+    memory, one, nothing = np.float32(1.0 / MEMORY_NS), np.float32(1.0), np.float32(0.0)
+    overhead = t.options[OVERHEAD]
     for i in range(n_models):
-        model = e.models[n, i]
-        waiting, recent, size = model[TAIL] - model[HEAD], model[RECENT], t.models[i, BYTES]
-        out[i] = waiting / (waiting + HALF_FULL)
+        e.observation[n, i] = _share_of_eight(e.models[n, COUNT, i])
+        e.observation[n, 4 * n_models + i] = _share_of_eight(e.models[n, RECENT, i])
+    for i in range(n_models):
+        missing = e.models[n, MISSING_NS, i]
+        load = np.float32(missing + (overhead if missing > 0 else 0)) * largest_load
+        e.observation[n, 2 * n_models + i] = load if load < one else one
+        there = one - np.float32(e.models[n, MISSING_BYTES, i]) * t.per_byte[i]
+        e.observation[n, 3 * n_models + i] = there if there > nothing else nothing
+        age = np.float32(now - e.models[n, LAST_END, i]) * memory
+        e.observation[n, 5 * n_models + i] = age if age < one else one
+    cells, size = len(PER_MODEL) * n_models, n_models * batch_cap
+    for i in range(n_models):
+        legal, shown, head = e.models[n, LEGAL, i], e.models[n, SHOWN, i], e.models[n, HEAD, i]
         slack = one
-        if waiting > 0:
-            slack = np.float32(e.users[row, e.queue[n, model[HEAD]], DEADLINE] - now) * longest
-        out[n_models + i] = min(one, slack)
-        out[2 * n_models + i] = min(one, np.float32(load_ns(t, e, n, i)) * largest_load)
-        out[3 * n_models + i] = one - np.float32(model[MISSING_BYTES]) / np.float32(max(1, size))
-        out[4 * n_models + i] = recent / (recent + HALF_FULL)
-        age = one if model[LAST_END] == NEVER else np.float32(now - model[LAST_END]) * memory
-        out[5 * n_models + i] = min(one, age)
-    cells, size = 6 * n_models, n_models * batch_cap
-    for i in range(n_models):
-        legal, shown = e.models[n, i, LEGAL], e.models[n, i, SHOWN]
+        if e.models[n, COUNT, i] > 0:
+            slack = min(one, np.float32(e.pending[n, head, P_DEADLINE] - now) * longest)
+        e.observation[n, n_models + i] = slack
         if legal == 0 and shown == 0:
             continue
-        load, cell = load_ns(t, e, n, i), cells + i * batch_cap
+        load_time, cell = load_ns(t, e, n, i), cells + i * batch_cap
         for b in range(legal):
-            upload = e.windows[n, i, b, UPLOADS]
-            time = batch_ns(t, i, b + 1, upload, load)
-            margin = e.users[row, e.queue[n, e.windows[n, i, b, FIRST]], DEADLINE] - now - time
-            out[cell + b] = min(one, np.float32(upload) * longest)
-            out[cell + size + b] = min(one, np.float32(time) * longest)
-            out[cell + 2 * size + b] = min(one, np.float32(margin) * longest)
-            mask[i * batch_cap + b] = 1
+            upload = e.windows[n, head + b, UPLOADS]
+            time = batch_ns(t, i, b + 1, upload, load_time)
+            margin = e.pending[n, e.windows[n, head + b, FIRST], P_DEADLINE] - now - time
+            e.observation[n, cell + b] = min(one, np.float32(upload) * longest)
+            e.observation[n, cell + size + b] = min(one, np.float32(time) * longest)
+            e.observation[n, cell + 2 * size + b] = min(one, np.float32(margin) * longest)
+            e.mask[n, i * batch_cap + b] = 1
         for b in range(legal, shown):
-            out[cell + b] = one
-            out[cell + size + b] = one
-            out[cell + 2 * size + b] = 0
-            mask[i * batch_cap + b] = 0
-        e.models[n, i, SHOWN] = legal
-    for j in range(len(out) - cells - 3 * size):
-        out[cells + 3 * size + j] = e.resident[n, j]
-    mask[n_models * batch_cap] = e.state[n, ARRIVED] < e.state[n, LAST]
-    if ended:
-        mask[:] = 1
+            e.observation[n, cell + b] = one
+            e.observation[n, cell + size + b] = one
+            e.observation[n, cell + 2 * size + b] = nothing
+            e.mask[n, i * batch_cap + b] = 0
+        e.models[n, SHOWN, i] = legal
+    for j in range(e.observation.shape[1] - cells - 3 * size):
+        e.observation[n, cells + 3 * size + j] = e.resident[n, j]
+    e.mask[n, size] = e.state[n, ARRIVED] < e.state[n, LAST]
+    if e.state[n, CHOICES] == 0:
+        for c in range(size + 1):
+            e.mask[n, c] = 1
+
+
+_TABLE = (np.arange(256) / (np.arange(256) + HALF_FULL)).astype(np.float32)
+
+
+@inlined
+def _share_of_eight(count: int) -> np.float32:
+    """X / (x + 8), looked up where x is small: a division takes as long as everything else of a model."""
+    return _TABLE[count] if count < len(_TABLE) else np.float32(count / (count + HALF_FULL))

@@ -50,15 +50,11 @@ def _draw(figure: Figure, plan: Plan, instance: Instance, title: str) -> None:
 
 def _draw_batches(axes: Axes, plan: Plan, instance: Instance) -> None:
     """A lane for each model: a dot for each request, a bar for each batch."""
-    axes.plot(
-        instance.arrival_ns / NS_PER_SECOND, instance.requested_model, ".", color="0.6", markersize=2, zorder=0
-    )
+    axes.plot(instance.arrival_ns / NS_PER_SECOND, instance.requested_model, ".", color="0.6", markersize=2, zorder=0)
     for row in plan.history.tolist():
         start = row[ROW_START]
         for _, column, colour in _PHASES:
-            axes.barh(
-                row[ROW_MODEL], row[column] / NS_PER_SECOND, left=start / NS_PER_SECOND, height=0.8, color=colour
-            )
+            axes.barh(row[ROW_MODEL], row[column] / NS_PER_SECOND, left=start / NS_PER_SECOND, height=0.8, color=colour)
             start += row[column]
     axes.set_ylim(-1, instance.n_models)
     axes.set_ylabel("model")

@@ -19,7 +19,7 @@ def at_the_end(e: Episode, n: int) -> dict[str, Any]:
     """
     count = int(e.state[n, N_USERS])
     users, finish = e.users[n, :count], e.finish[n, :count]
-    served, n_models = finish != NOT_SERVED, e.models.shape[1]
+    served, n_models = finish != NOT_SERVED, e.models.shape[2]
     asked = np.bincount(users[:, MODEL], minlength=n_models)
     had = np.bincount(users[served, MODEL], minlength=n_models)
     responses = (finish[served] - users[served, ARRIVAL]) / NS_PER_SECOND

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pl_env.compiling import compiled
+from pl_env.compiling import compiled, inlined
+from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     AGENT,
     ARRIVED,
@@ -28,7 +29,7 @@ REFUSED, WAITED, RAN = range(3)
 """What came of an action."""
 
 
-@compiled
+@inlined
 def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
     """Take an action if it is legal, and go on to the next decision; a refused one ends the episode.
 
@@ -39,14 +40,14 @@ def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
         action: model · b_cap + size - 1, or I · b_cap to wait.
         preferred: Model whose blocks leave first; -1 for none.
     """
-    batch_cap = e.windows.shape[2]
-    waits = len(t.models) * batch_cap
+    batch_cap = e.cap[0]
+    waits = t.models.shape[1] * batch_cap
     if e.state[n, CHOICES] > 0 and action == waits and e.state[n, ARRIVED] < e.state[n, LAST]:
         wait(e, n)
         decide(t, e, n)
         return WAITED
     model, size = action // batch_cap, action % batch_cap + 1
-    if e.state[n, CHOICES] == 0 or not 0 <= action < waits or size > e.models[n, model, LEGAL]:
+    if e.state[n, CHOICES] == 0 or not 0 <= action < waits or size > e.models[n, LEGAL, model]:
         e.state[n, CHOICES] = 0
         e.state[n, BEFORE] = e.state[n, NOW]
         return REFUSED
@@ -57,33 +58,36 @@ def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
 
 
 @compiled
-def begin_one(
-    t: Tables, e: Episode, n: int, n_users: int, n_before: int, resident: Bools, last_used: Ints
-) -> None:
-    """Begin an episode with the users in its rows, and observe."""
-    begin(t, e, n, n_users, n_before, resident, last_used)
+def begin_one(t: Tables, e: Episode, n_users: int, n_before: int, resident: Bools, last_used: Ints) -> None:
+    """Begin the episode of row 0 with the users who stand there, and observe if it is observed."""
+    t, e = borrowed(t), borrowed(e)
+    begin(t, e, 0, n_users, n_before, resident, last_used)
     if e.observation.shape[1] > 0:
-        show_nothing(e, n)
-        observe(t, e, n)
+        show_nothing(e, 0)
+        observe(t, e, 0)
 
 
 @compiled
-def step_one(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
-    """Take an action, and observe."""
-    came = act(t, e, n, action, preferred)
-    observe(t, e, n)
+def step_one(t: Tables, e: Episode, action: int, preferred: int) -> int:
+    """Take an action in row 0, and observe."""
+    t, e = borrowed(t), borrowed(e)
+    came = act(t, e, 0, action, preferred)
+    observe(t, e, 0)
     return came
 
 
 @compiled
 def draw_many(t: Tables, e: Episode, d: Draws, generators: Ints, which: Ints, model_of_rank: Ints) -> None:
     """Draw and begin episodes, each from its own generator; nothing is resident."""
+    t, e = borrowed(t), borrowed(e)
     nothing, never = e.resident[0].copy(), e.last_used[0].copy()
     nothing[:] = False
     never[:] = 0
     for n in which:
         n_users = draw_users(generators[n, 0], generators[n, 1], d, model_of_rank, e.users[n])
-        begin_one(t, e, n, n_users, 0, nothing, never)
+        begin(t, e, n, n_users, 0, nothing, never)
+        show_nothing(e, n)
+        observe(t, e, n)
 
 
 @compiled
@@ -101,11 +105,13 @@ def step_many(
         came: int64 (N,), out: `REFUSED`, `WAITED` or `RAN`.
         rewards: float64 (N,), out: users served by the step / K.
     """
-    batch_cap = e.windows.shape[2]
+    t, e = borrowed(t), borrowed(e)
+    batch_cap = e.cap[0]
     for n in range(len(actions)):
         rewards[n] = 0.0
         if skipped[n]:
             continue
-        came[n] = step_one(t, e, n, actions[n], preferred[n])
+        came[n] = act(t, e, n, actions[n], preferred[n])
+        observe(t, e, n)
         if came[n] == RAN:
             rewards[n] = (actions[n] % batch_cap + 1) / e.state[n, N_USERS]

@@ -78,7 +78,7 @@ def test_an_episode_equals_a_plain_one(seed, mid):
         assert info["expired"] == len(plain.expired)
         assert set(np.flatnonzero(env.episode.resident[0])) == plain.resident
         for model in range(instance.n_models):
-            assert env.episode.models[0, model, 4] == plain.demand(model)
+            assert env.episode.models[0, 4, model] == plain.demand(model)
     assert not env.any_legal
     assert info["action_mask"].all()
     plan = env.plan
