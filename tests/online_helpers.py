@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -21,6 +22,11 @@ def tiny(requests: list[tuple[float, int]], megabytes: int = 180, eviction: str 
     for user, (arrival, model) in zip(users, requests, strict=True):
         user[:] = (model, arrival * MS, (arrival + deadline) * MS, 0.1 * MS, arrival * MS)
     return scenario.instance(users)
+
+
+def changed(instance: Instance, **fields) -> Instance:
+    """The instance with fields replaced."""
+    return dataclasses.replace(instance, **fields)
 
 
 def random_instance(

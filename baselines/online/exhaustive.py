@@ -1,8 +1,8 @@
 """`exhaustive-online`: all sets of users and all evictions, for a few users.
 
-A state is who has been served and what is resident; only the earliest time at which it can be reached counts, as one may
-wait. A batch starts when its last user is there. Of the blocks that may stay, largest sets suffice: a block in memory
-can always leave later.
+A state is who has been served and what is resident; only the earliest time at which it can be reached counts, as one
+may wait. A batch starts when its last user is there. Of the blocks that may stay, largest sets suffice: a block in
+memory can always leave later.
 """
 
 from __future__ import annotations

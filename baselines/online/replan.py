@@ -80,7 +80,7 @@ def replan(
 
     Args:
         instance: The instance.
-        a: A of the simulated `urgent-greedy`, with C and P; those tuned for the instance's eviction unless all are given.
+        a: A of the simulated `urgent-greedy`; those tuned for the instance's eviction unless all three are given.
         c: C.
         p: P.
         candidates: Batches to compare.

@@ -72,7 +72,7 @@ def choose(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> int:
         load = load_ns(t, e, n, i)
         if only_resident and load > 0:
             continue
-        smallest = 1 if rule == GREEDY or rule == URGENT_GREEDY else largest
+        smallest = 1 if rule in (GREEDY, URGENT_GREEDY) else largest
         for size in range(smallest, largest + 1):
             time = batch_ns(t, i, size, uploads_of(e, n, i, size), load)
             rate = size / time if time > 0 else math.inf
@@ -129,10 +129,10 @@ def _first_in_time_alone(t: Tables, e: Episode, n: int, i: int, load: int, colum
 @inlined
 def _any_resident(t: Tables, e: Episode, n: int) -> bool:
     """Whether a model with a legal batch has nothing to load."""
+    found = False
     for i in range(t.models.shape[1]):
-        if e.models[n, LEGAL, i] > 0 and load_ns(t, e, n, i) == 0:
-            return True
-    return False
+        found |= e.models[n, LEGAL, i] > 0 and load_ns(t, e, n, i) == 0
+    return found
 
 
 @inlined
@@ -165,7 +165,7 @@ def run(t: Tables, e: Episode, n: int, action: int) -> None:
 
 @compiled
 def play(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> bool:
-    """Let a rule play on to the end, or until there is no room to note what is evicted; return whether it is the end."""
+    """Let a rule play on to the end, or until there is no room to note what is evicted; whether it is the end."""
     t, e = borrowed(t), borrowed(e)
     while e.state[n, CHOICES] > 0:
         if 0 < e.evicted.shape[1] < e.state[n, N_EVICTED] + len(e.keys):

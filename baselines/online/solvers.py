@@ -37,7 +37,7 @@ SOLVERS: tuple[Solver, ...] = (
     Solver(
         "replan",
         "none",
-        "of urgent-greedy's best batches the one after which it serves most of those there; options: a, c, p, candidates",
+        "of its best batches the one after which urgent-greedy serves most; options: a, c, p, candidates",
         replan,
         {"a": _A, "c": _C, "p": _P, "candidates": integer(1, 1000)},
     ),

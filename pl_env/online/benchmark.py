@@ -17,6 +17,7 @@ from pl_env.files import Stored
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
 from pl_env.online.scenario import Scenario
+from pl_env.partial_loading.library import ModelLibrary
 from pl_env.ranges import require
 from pl_env.read_only import ReadOnlyArrays, read_only
 
@@ -106,19 +107,28 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
             "seed": self.seed,
             "made_by": self.made_by,
             "playable": [plan.playable for plan in self.plans],
+            "library": None,
         }
         arrays: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in ("users", "user_start", "upper_bound")}
+        library = self.scenario.library
+        if library is not None:
+            header["library"] = {"architectures": library.architectures, "model_names": library.model_names}
+            arrays |= {"library_has_block": library.has_block, "library_block_bytes": library.block_bytes}
         for name in _PLAN_ARRAYS:
             parts = [getattr(plan, name) for plan in self.plans]
             arrays[f"plan_{name}"] = np.concatenate(parts)
-            arrays[f"plan_{name}_start"] = np.cumsum([0, *map(len, parts)])
+            arrays[f"start_of_plan_{name}"] = np.cumsum([0, *map(len, parts)])
         return header, arrays
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
-        scenario, playable = Scenario.from_dict(header.pop("scenario")), header.pop("playable")
+        names, playable = header.pop("library"), header.pop("playable")
+        library = None
+        if names is not None:
+            library = ModelLibrary(arrays.pop("library_has_block"), arrays.pop("library_block_bytes"), **names)  # type: ignore[arg-type]
+        scenario = Scenario.from_dict(header.pop("scenario"), library)
         parts = {
-            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"plan_{name}_start")[1:-1]) for name in _PLAN_ARRAYS
+            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"start_of_plan_{name}")[1:-1]) for name in _PLAN_ARRAYS
         }
         n_users = np.diff(arrays["user_start"]).tolist()
         bounds = (arrays["upper_bound"] / np.maximum(1, n_users)).tolist()

@@ -1,4 +1,4 @@
-"""The physics, compiled: who is there, which batches are in time, what a batch does. The only place where it is written.
+"""The physics, compiled: who is there, which batches are in time, what a batch does; the only place where it is so.
 
 Equations are those of ``docs/online.md``. Kernels work on row n of the arrays of N episodes; a policy in compiled code
 goes ``begin``, then ``serve`` or ``wait`` and ``decide`` for as long as there are ``CHOICES``.

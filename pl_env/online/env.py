@@ -63,13 +63,13 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
     """Serve requests that arrive over time, with GPU memory as a cache of parameter blocks, one batch at a time.
 
     ## Description
-    An edge server with one GPU hosts I fine-tuned models that share parameter blocks. Users arrive, each with a task for
-    one model and a deadline of their own. In every step the agent chooses a model and a batch size, or waits for the
-    next user. That many users of the model upload their data, blocks leave memory until there is room, the server loads
-    the blocks of the model that are missing, and runs the forward pass. The users of a batch are the most urgent window:
-    of the model's pending users, by deadline, the first that many which are all in time. So whoever is in a batch is
-    served in time. Users who cannot be in time any more are dropped. The offline problem is that of "PartialLoading"
-    (arXiv 2503.22982).
+    An edge server with one GPU hosts I fine-tuned models that share parameter blocks. Users arrive, each with a task
+    for one model and a deadline of their own. In every step the agent chooses a model and a batch size, or waits for
+    the next user. That many users of the model upload their data, blocks leave memory until there is room, the server
+    loads the blocks of the model that are missing, and runs the forward pass. The users of a batch are the most urgent
+    window: of the model's pending users, by deadline, the first that many which are all in time. So whoever is in a
+    batch is served in time. Users who cannot be in time any more are dropped. The offline problem is that of
+    "PartialLoading" (arXiv 2503.22982).
 
     ## Action Space
     `Discrete(I * b_cap + 1)`: action a is a batch of `a % b_cap + 1` users of model `a // b_cap`; the last one waits
@@ -114,8 +114,8 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
     ## Information
     `action_mask`; `invalid_action`; `served`, `expired`, `arrived`, `elapsed_seconds` and `loaded_bytes` so far;
     `step_seconds`; after a batch its parts `upload_seconds`, `load_seconds` and `compute_seconds`; and at the end
-    `goodput`, `goodput_per_model` (nan where nobody asked for the model), `response_p50` and `response_p99` in seconds
-    (nan where nobody was served).
+    `goodput`, `goodput_per_model` (1 where nobody asked for the model), `response_p50` and `response_p99` in seconds
+    (0 where nobody was served).
 
     ## Arguments
     - `scenario`: the name of a preset ("online", "online-lru", "tiny") or a `Scenario`.

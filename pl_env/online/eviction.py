@@ -27,7 +27,7 @@ from pl_env.online.arrays import (
 )
 
 OTHERS = 2**42
-"""Added to the keys of blocks that do not leave first. Keys of the rules are below that, of planners below twice that."""
+"""Added to the keys of blocks that do not leave first. Keys of rules are below that, of planners below twice that."""
 
 _RANKS = 20
 """Bits of a block's rank."""
@@ -103,7 +103,7 @@ def _evict_all_but(t: Tables, e: Episode, n: int, model: int) -> None:
 
 @inlined
 def _set_keys(t: Tables, e: Episode, n: int, rule: int, preferred: int) -> None:
-    """Keys of all resident blocks: the number of the last batch that used it, or arrivals of all models that hold it."""
+    """Keys of all resident blocks: the number of the last batch that used it, or recent users of all its models."""
     base = OTHERS if preferred >= 0 else 0
     for block in range(len(t.blocks)):
         if e.resident[n, block]:

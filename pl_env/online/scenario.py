@@ -30,6 +30,7 @@ UPLOADS = ("batch", "on-arrival")
 _CELL = (
     *("n_models", "sharing", "backbones", "theta", "theta_spread", "library_seed", "library", "request_skew"),
     *("radius_m", "bandwidth_hz", "tx_power_w_per_hz", "noise_w_per_hz", "path_loss_exponent"),
+    "link_loss_db",
     *("fading", "upload_bits", "max_batch_size", "server"),
 )
 """Fields that PartialLoading's scenario has, too, and checks."""
@@ -63,6 +64,7 @@ class Scenario(Configured):
         tx_power_w_per_hz: Transmit power spectral density P.
         noise_w_per_hz: Noise power spectral density N0 (-174 dBm/Hz).
         path_loss_exponent: alpha.
+        link_loss_db: Loss of every link in dB on top of d^-alpha, as in PartialLoading.
         fading: Only "episode": each user's channel is drawn once.
         upload_bits: Bits D that a user sends.
         max_batch_size: Batch cap b_cap besides GPU memory; it sizes the action space.
@@ -95,6 +97,7 @@ class Scenario(Configured):
     tx_power_w_per_hz: float = 5e-9
     noise_w_per_hz: float = 10**-20.4
     path_loss_exponent: float = 4.0
+    link_loss_db: float = partial_loading.Scenario.link_loss_db
     fading: str = "episode"
     upload_bits: float = 128 * 128 * 3 * 8
     max_batch_size: int = 8
@@ -252,6 +255,7 @@ def _tiny() -> dict[str, Any]:
         "library": offline.library,
         "server": offline.server,
         "radius_m": 50.0,
+        "link_loss_db": 0.0,
         "max_batch_size": 2,
         "arrivals": "poisson",
         "arrival_rate": 16.0,

@@ -11,7 +11,7 @@ from pl_env.times import NS_PER_SECOND
 
 
 def at_the_end(e: Episode, n: int) -> dict[str, Any]:
-    """Goodput, that of each model, and percentiles of the responses in seconds; nan of nobody.
+    """Goodput, that of each model (1 where nobody asked for it), and percentiles of the responses in seconds (0 of none).
 
     Args:
         e: Episodes that keep when users were served.
@@ -23,10 +23,10 @@ def at_the_end(e: Episode, n: int) -> dict[str, Any]:
     asked = np.bincount(users[:, MODEL], minlength=n_models)
     had = np.bincount(users[served, MODEL], minlength=n_models)
     responses = (finish[served] - users[served, ARRIVAL]) / NS_PER_SECOND
-    p50, p99 = np.percentile(responses, [50, 99]).tolist() if len(responses) else (np.nan, np.nan)
+    p50, p99 = np.percentile(responses, [50, 99]).tolist() if len(responses) else (0.0, 0.0)
     return {
         "goodput": int(e.state[n, SERVED]) / max(1, count),
-        "goodput_per_model": np.divide(had, asked, out=np.full(n_models, np.nan), where=asked > 0),
+        "goodput_per_model": np.divide(had, asked, out=np.ones(n_models), where=asked > 0),
         "response_p50": p50,
         "response_p99": p99,
     }

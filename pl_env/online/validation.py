@@ -1,7 +1,7 @@
 """An independent judge of plans: (O1) to (O4) recomputed from the instance in integers, without tolerance.
 
-It shares no code with ``dynamics.py`` and ``eviction.py``, so that an error there cannot hide here. Which users are in a
-batch, and which blocks leave, is the plan's choice; it must only be possible. With eviction "previous" all must leave
+It shares no code with ``dynamics.py`` and ``eviction.py``, so that an error there cannot hide here. Which users are in
+a batch, and which blocks leave, is the plan's choice; it must only be possible. With eviction "previous" all must leave
 that the next model does not hold.
 
 No sum can leave int64: a batch has at most 1,024 users (the table's bound), whose uploads take at most 1.02e17 ns, a
