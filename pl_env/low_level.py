@@ -196,7 +196,7 @@ def _next_double_without_compilation(function: int, state: int) -> float:
 next_double: Callable[..., float] = _next_double
 prefetch: Callable[..., None] = _prefetch
 
-borrowed: Callable[[Arrays], Arrays] = _borrowed
+borrowed: Callable[..., Any] = _borrowed
 """The same named tuple of arrays, which own no memory: a kernel that begins with it counts no references.
 
 Every function that is handed thirty arrays, compiled in or called, counts thirty references up and down. Whoever calls

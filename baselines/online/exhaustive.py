@@ -116,7 +116,7 @@ class _Search:
         return new
 
     def _load(self, model: int, resident: int) -> int:
-        missing = sum(self.loads[j] for j in _ones(self.held[model] & ~resident))
+        missing: int = sum(self.loads[j] for j in _ones(self.held[model] & ~resident))
         return missing + (self.instance.table.load_overhead_ns if missing else 0)
 
     def _kept(self, model: int, resident: int) -> list[int]:

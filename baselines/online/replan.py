@@ -17,7 +17,12 @@ from pl_env.online.arrays import (
     EVICTION,
     LAST,
     LEGAL,
+    MISSING_NS,
     NOW,
+    OVERHEAD,
+    OVERLAPS,
+    PER_BATCH,
+    PER_SAMPLE,
     SERVED,
     Episode,
     Floats,
@@ -124,10 +129,11 @@ def candidate_batches(t: Tables, e: Episode, n: int, parameters: Floats) -> tupl
     actions, values = np.empty(2 * n_models, dtype=np.int64), np.empty(2 * n_models)
     count = 0
     for i in range(n_models):
-        largest, load = e.models[n, LEGAL, i], load_ns(t, e, n, i)
+        largest, load = e.models[n, LEGAL, i], load_ns(e.models[n, MISSING_NS, i], t.options[OVERHEAD])
         best, value = 0, -np.inf
         for size in range(1, largest + 1):
-            time = batch_ns(t, i, size, uploads_of(e, n, i, size), load)
+            compute = t.models[PER_SAMPLE, i] * size + t.models[PER_BATCH, i]
+            time = batch_ns(uploads_of(e, n, i, size), load, compute, t.options[OVERLAPS])
             worth = urgency(e, n, parameters, i, size, time, load)
             if worth > value:
                 best, value = size, worth

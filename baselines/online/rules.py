@@ -20,12 +20,17 @@ from pl_env.online.arrays import (
     EVICTION,
     HEAD,
     LEGAL,
+    MISSING_NS,
     N_BATCHES,
     N_EVICTED,
     NOW,
+    OVERHEAD,
+    OVERLAPS,
     P_DEADLINE,
     P_UPLOAD,
     P_USER,
+    PER_BATCH,
+    PER_SAMPLE,
     READY,
     Episode,
     Floats,
@@ -69,12 +74,13 @@ def choose(t: Tables, e: Episode, n: int, rule: int, parameters: Floats) -> int:
         largest = e.models[n, LEGAL, i]
         if largest == 0:
             continue
-        load = load_ns(t, e, n, i)
+        load = load_ns(e.models[n, MISSING_NS, i], t.options[OVERHEAD])
         if only_resident and load > 0:
             continue
         smallest = 1 if rule in (GREEDY, URGENT_GREEDY) else largest
         for size in range(smallest, largest + 1):
-            time = batch_ns(t, i, size, uploads_of(e, n, i, size), load)
+            compute = t.models[PER_SAMPLE, i] * size + t.models[PER_BATCH, i]
+            time = batch_ns(uploads_of(e, n, i, size), load, compute, t.options[OVERLAPS])
             rate = size / time if time > 0 else math.inf
             value = _value(t, e, n, rule, parameters, i, size, time, load, rate)
             if value > best_value or (value == best_value and rate > best_rate):
@@ -120,8 +126,12 @@ def urgency(e: Episode, n: int, parameters: Floats, i: int, size: int, time: int
 def _first_in_time_alone(t: Tables, e: Episode, n: int, i: int, load: int, column: int) -> int:
     """The least arrival or deadline of a model's users who are in time if they are served now and alone."""
     row, now, head, least = min(n, len(e.users) - 1), e.state[n, NOW], e.models[n, HEAD, i], 2**62
+    compute = t.models[PER_SAMPLE, i] + t.models[PER_BATCH, i]
     for place in range(head, head + e.models[n, COUNT, i]):
-        if now + batch_ns(t, i, 1, e.pending[n, place, P_UPLOAD], load) <= e.pending[n, place, P_DEADLINE]:
+        if (
+            now + batch_ns(e.pending[n, place, P_UPLOAD], load, compute, t.options[OVERLAPS])
+            <= e.pending[n, place, P_DEADLINE]
+        ):
             least = min(least, e.users[row, e.pending[n, place, P_USER], column])
     return least
 
@@ -131,7 +141,7 @@ def _any_resident(t: Tables, e: Episode, n: int) -> bool:
     """Whether a model with a legal batch has nothing to load."""
     found = False
     for i in range(t.models.shape[1]):
-        found |= e.models[n, LEGAL, i] > 0 and load_ns(t, e, n, i) == 0
+        found |= e.models[n, LEGAL, i] > 0 and e.models[n, MISSING_NS, i] == 0
     return found
 
 
@@ -143,7 +153,7 @@ def _random_model(e: Episode, n: int, uniforms: Floats) -> int:
     for i in range(e.models.shape[2]):
         if e.models[n, LEGAL, i] > 0:
             if left == 0:
-                return i * e.cap[0] + e.models[n, LEGAL, i] - 1
+                return int(i * e.cap[0] + e.models[n, LEGAL, i] - 1)
             left -= 1
     return -1
 

@@ -30,13 +30,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         scenario: What its instances are drawn from.
-        count: How many.
+        n_instances: How many.
         solver: What makes the plans.
         options: The solver's options.
     """
 
     scenario: Scenario
-    count: int
+    n_instances: int
     solver: str
     options: dict[str, object]
 
@@ -92,7 +92,7 @@ def _bound(plan: Plan) -> int:
 def make(name: str) -> BenchmarkSet:
     """Draw and solve the instances of a set."""
     recipe = RECIPES[name]
-    instances = [draw(recipe.scenario, n) for n in range(recipe.count)]
+    instances = [draw(recipe.scenario, n) for n in range(recipe.n_instances)]
     plans = tuple(_solved(recipe, instance) for instance in instances)
     return BenchmarkSet(
         name=name,
@@ -113,7 +113,7 @@ def make(name: str) -> BenchmarkSet:
 def problems(benchmark: BenchmarkSet, *, solve_again: bool = True) -> Iterator[str]:
     """Verify a set: every instance is drawn again, its plan checked and made anew; what is wrong."""
     recipe = RECIPES[benchmark.name]
-    if benchmark.scenario.to_dict() != recipe.scenario.to_dict() or len(benchmark) != recipe.count:
+    if benchmark.scenario.to_dict() != recipe.scenario.to_dict() or len(benchmark) != recipe.n_instances:
         yield f"{benchmark.name}: its scenario or number of instances is not the recipe's"
         return
     for n, instance in enumerate(benchmark.instances):

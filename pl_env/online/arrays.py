@@ -139,9 +139,9 @@ def tables_from(
         per_byte=(1.0 / np.maximum(1, models[BYTES])).astype(np.float32),
         blocks=np.stack([table.block_bytes, table.block_load_ns, rank, at_rank], axis=1),
         block_start=_starts(held.sum(axis=1)),
-        block_of=np.nonzero(has_block)[1],
+        block_of=np.ascontiguousarray(np.nonzero(has_block)[1]),
         holder_start=_starts(n_holders),
-        holder_of=np.nonzero(has_block.T)[1],
+        holder_of=np.ascontiguousarray(np.nonzero(has_block.T)[1]),
         options=np.array([table.load_overhead_ns, cache_bytes, eviction, overlaps], dtype=np.int64),
         scales=np.array([max(1, longest_deadline_ns), largest + table.load_overhead_ns if largest else 1.0]),
     )

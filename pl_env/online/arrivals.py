@@ -52,7 +52,7 @@ def draw_users(function: int, state: int, d: Draws, model_of_rank: Ints, users: 
         count = _draw_once(function, state, d, model_of_rank, users)
         if 0 < count <= len(users):
             break
-    _upload_before(d, users[:count])
+    upload_before(d, users[:count])
     return count
 
 
@@ -136,7 +136,7 @@ def _draw_user(function: int, state: int, d: Draws, model_of_rank: Ints, now: fl
 
 
 @compiled
-def _upload_before(d: Draws, users: Ints) -> None:
+def upload_before(d: Draws, users: Ints) -> None:
     """With uploads on arrival: one after the other over the uplink, in the order of arrival.
 
     Who could not be done with it by the deadline is dropped, and takes no uplink: is there when the uplink is free,

@@ -125,19 +125,20 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         names, playable = header.pop("library"), header.pop("playable")
         library = None
         if names is not None:
-            library = ModelLibrary(arrays.pop("library_has_block"), arrays.pop("library_block_bytes"), **names)  # type: ignore[arg-type]
+            library = ModelLibrary(arrays.pop("library_has_block"), arrays.pop("library_block_bytes"), **names)
         scenario = Scenario.from_dict(header.pop("scenario"), library)
         parts = {
-            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"start_of_plan_{name}")[1:-1]) for name in _PLAN_ARRAYS
+            name: np.split(arrays.pop(f"plan_{name}"), arrays.pop(f"start_of_plan_{name}")[1:-1])
+            for name in _PLAN_ARRAYS
         }
         n_users = np.diff(arrays["user_start"]).tolist()
         bounds = (arrays["upper_bound"] / np.maximum(1, n_users)).tolist()
         plans = []
         for n, count in enumerate(n_users):
-            of_plan = {name: parts[name][n] for name in _PLAN_ARRAYS}
+            of_plan: dict[str, Any] = {name: parts[name][n] for name in _PLAN_ARRAYS}
             status = "optimal" if len(of_plan["users"]) == arrays["upper_bound"][n] else "feasible"
-            about = {"playable": playable[n], "solver": header["name"], "status": status, "bound": bounds[n]}
-            plans.append(Plan(n_users=count, **of_plan, **about))
+            about: dict[str, Any] = {"solver": header["name"], "status": status}
+            plans.append(Plan(n_users=count, playable=playable[n], bound=bounds[n], **of_plan, **about))
         return cls(scenario=scenario, plans=tuple(plans), **header, **arrays)  # type: ignore[arg-type]
 
 

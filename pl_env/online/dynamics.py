@@ -73,25 +73,24 @@ NEVER = -(2**62)
 
 
 @inlined
-def load_ns(t: Tables, e: Episode, n: int, model: int) -> int:
-    """L_i(R), equation (O1); blocks that load in no time cost no c0."""
-    missing = e.models[n, MISSING_NS, model]
-    return int(missing + t.options[OVERHEAD] if missing > 0 else 0)
+def load_ns(missing_ns: int, overhead_ns: int) -> int:
+    """L_i(R), equation (O1), from the sum over the missing blocks; blocks that load in no time cost no c0."""
+    return missing_ns + overhead_ns if missing_ns > 0 else 0
 
 
 @inlined
-def batch_ns(t: Tables, model: int, size: int, upload: int, load: int) -> int:
+def batch_ns(upload: int, load: int, compute: int, overlaps: int) -> int:
     """T of a batch, equation (O2)."""
-    first = max(upload, load) if t.options[OVERLAPS] else upload + load
-    return int(first + t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model])
+    return (max(upload, load) if overlaps else upload + load) + compute
 
 
 # ---------------------------------------------------------------- who is there
 
 
-@inlined
+@compiled
 def begin(t: Tables, e: Episode, n: int, n_users: int, n_before: int, resident: Bools, last_used: Ints) -> None:
     """Start an episode, whose users and users before stand in their rows, and go on to the first decision."""
+    t, e = borrowed(t), borrowed(e)
     row = min(n, len(e.users) - 1)
     for entry in range(e.state.shape[1]):
         e.state[n, entry] = 0
@@ -202,17 +201,19 @@ def _find_windows(t: Tables, e: Episode, n: int, model: int, head: int, end: int
 
     A window of b + 1 users that is in time holds one of b, so it begins at the same place or later.
     """
-    load, first, last, upload = load_ns(t, e, n, model), head, head, 0
-    largest, found = min(end - head, t.models[MAX_BATCH, model], e.cap[0]), 0
+    load, first, last, upload = load_ns(e.models[n, MISSING_NS, model], t.options[OVERHEAD]), head, head, 0
+    largest, found, overlaps = min(end - head, t.models[MAX_BATCH, model], e.cap[0]), 0, t.options[OVERLAPS]
+    per_sample, compute = t.models[PER_SAMPLE, model], t.models[PER_BATCH, model]
     while found < largest and last < end:
         upload += e.pending[n, last, P_UPLOAD]
         last += 1
-        time = batch_ns(t, model, found + 1, upload, load)
+        compute += per_sample
+        time = batch_ns(upload, load, compute, overlaps)
         while now + time > e.pending[n, first, P_DEADLINE] and last < end:
             upload += e.pending[n, last, P_UPLOAD] - e.pending[n, first, P_UPLOAD]
             first += 1
             last += 1
-            time = batch_ns(t, model, found + 1, upload, load)
+            time = batch_ns(upload, load, compute, overlaps)
         if now + time > e.pending[n, first, P_DEADLINE]:
             break
         e.windows[n, head + found, FIRST] = first
@@ -221,9 +222,10 @@ def _find_windows(t: Tables, e: Episode, n: int, model: int, head: int, end: int
     return found
 
 
-@inlined
+@compiled
 def decide(t: Tables, e: Episode, n: int) -> bool:
     """Go on from now to the first decision: a time with a legal batch; return whether there is one."""
+    t, e = borrowed(t), borrowed(e)
     choices = 0
     while True:
         _admit(e, n)
@@ -244,13 +246,13 @@ def next_arrival(e: Episode, n: int) -> int:
 @inlined
 def uploads_of(e: Episode, n: int, model: int, size: int) -> int:
     """Uploads of a legal batch, one after the other."""
-    return e.windows[n, e.models[n, HEAD, model] + size - 1, UPLOADS]
+    return int(e.windows[n, e.models[n, HEAD, model] + size - 1, UPLOADS])
 
 
 @inlined
 def deadline_of(e: Episode, n: int, model: int, size: int) -> int:
     """d_x, the first deadline of the users of a legal batch."""
-    return e.pending[n, e.windows[n, e.models[n, HEAD, model] + size - 1, FIRST], P_DEADLINE]
+    return int(e.pending[n, e.windows[n, e.models[n, HEAD, model] + size - 1, FIRST], P_DEADLINE])
 
 
 # ---------------------------------------------------------------- what a decision does
@@ -264,7 +266,7 @@ def wait(e: Episode, n: int) -> None:
     e.state[n, N_WAITS] += 1
 
 
-@inlined
+@compiled
 def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, preferred: int) -> None:
     """Run the window of so many users of a model, which must be legal; `decide` goes on from there.
 
@@ -277,16 +279,18 @@ def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, prefe
         rule: Which blocks leave, as in `eviction.fetch`.
         preferred: Model whose blocks leave first; -1 for none.
     """
+    t, e = borrowed(t), borrowed(e)
     start = e.state[n, NOW]
-    upload, load = uploads_of(e, n, model, size), load_ns(t, e, n, model)
-    finish = start + batch_ns(t, model, size, upload, load)
+    upload, load = uploads_of(e, n, model, size), load_ns(e.models[n, MISSING_NS, model], t.options[OVERHEAD])
+    compute = t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model]
+    finish = start + batch_ns(upload, load, compute, t.options[OVERLAPS])
     e.state[n, LOADED_BYTES] += e.models[n, MISSING_BYTES, model]
     fetch(t, e, n, model, rule, preferred)
     e.state[n, BEFORE] = start
     e.state[n, NOW] = finish
     e.state[n, UPLOAD_NS] = upload
     e.state[n, LOADING_NS] = load
-    e.state[n, COMPUTE_NS] = t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model]
+    e.state[n, COMPUTE_NS] = compute
     e.models[n, LAST_END, model] = finish
     if e.history.shape[1] > 0:
         _record(e, n, model, size, start, finish, preferred)

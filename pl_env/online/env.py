@@ -23,6 +23,7 @@ from pl_env.online.arrays import (
     LOADED_BYTES,
     LOADING_NS,
     N_BATCHES,
+    N_USERS,
     N_WAITS,
     NOW,
     SERVED,
@@ -52,7 +53,9 @@ def spaces_of(scenario: Scenario, observe_blocks: bool) -> tuple[spaces.Dict, sp
     n_models, batch_cap = scenario.n_models, scenario.max_batch_size
     shapes = observation_shapes(n_models, batch_cap, scenario.table.n_blocks if observe_blocks else 0)
     empty = np.zeros((1, sum(int(np.prod(shape)) for shape in shapes.values())), dtype=np.float32)
-    boxes = {key: spaces.Box(0.0, 1.0, part.shape[1:]) for key, part in views(empty, shapes).items()}
+    boxes: dict[str, spaces.Space[Any]] = {}
+    for key, part in views(empty, shapes).items():
+        boxes[key] = spaces.Box(0.0, 1.0, part.shape[1:])
     n_actions = n_models * batch_cap + 1
     if scenario.eviction == "agent":
         return spaces.Dict(boxes), spaces.MultiDiscrete([n_actions, n_models + 1])
@@ -412,7 +415,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
     @property
     def n_users(self) -> int:
         """Users K of the present episode, those to come included."""
-        return int(self.episode.state[0, stepping.N_USERS])
+        return int(self.episode.state[0, N_USERS])
 
     @property
     def n_decisions(self) -> int:

@@ -81,6 +81,7 @@ def remaining(instance: Instance, e: Episode, n: int = 0, *, to_come: bool = Tru
     gone = np.setdiff1d(np.arange(int(state[FORGOTTEN]), arrived), kept)
     earlier = e.before[min(n, len(e.before) - 1), int(state[FORGOTTEN_BEFORE]) : int(state[N_BEFORE])]
     before = np.concatenate([earlier, users[gone][:, [MODEL, READY]]])
+    before = before[np.argsort(before[:, READY], kind="stable")]
     return Instance(
         table=instance.table,
         requested_model=left[:, MODEL],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.compiling import inlined
+from pl_env.compiling import compiled, inlined
+from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     ARRIVED,
     CHOICES,
@@ -21,7 +22,10 @@ from pl_env.online.arrays import (
     MISSING_NS,
     NOW,
     OVERHEAD,
+    OVERLAPS,
     P_DEADLINE,
+    PER_BATCH,
+    PER_SAMPLE,
     RECENT,
     SHOWN,
     UPLOADS,
@@ -34,8 +38,8 @@ from pl_env.online.instance import MEMORY_NS
 HALF_FULL = 8.0
 """So many users are shown as a half."""
 
-PER_MODEL = ("waiting", "slack", "load_time", "resident", "demand", "age")
-PER_BATCH = ("upload_time", "batch_time", "margin")
+OF_MODELS = ("waiting", "slack", "load_time", "resident", "demand", "age")
+OF_BATCHES = ("upload_time", "batch_time", "margin")
 KEYS = ("waiting", "slack", "upload_time", "batch_time", "margin", "load_time", "resident", "demand", "age")
 
 
@@ -47,8 +51,8 @@ def observation_shapes(n_models: int, batch_cap: int, n_blocks: int) -> dict[str
         batch_cap: Largest batch b_cap.
         n_blocks: Blocks J that are shown; 0 for none.
     """
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(PER_MODEL, (n_models,))
-    shapes |= dict.fromkeys(PER_BATCH, (n_models, batch_cap))
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(OF_MODELS, (n_models,))
+    shapes |= dict.fromkeys(OF_BATCHES, (n_models, batch_cap))
     return shapes | ({"blocks": (n_blocks,)} if n_blocks else {})
 
 
@@ -62,11 +66,12 @@ def views(observation: NDArray[np.float32], shapes: dict[str, tuple[int, ...]]) 
     return {key: parts[key] for key in (*KEYS, "blocks") if key in parts}
 
 
-@inlined
+@compiled
 def show_nothing(e: Episode, n: int) -> None:
     """Write what a state without any legal batch shows, so that `observe` need write only what there is."""
+    e = borrowed(e)
     n_models, batch_cap = e.models.shape[2], e.cap[0]
-    cells, size = len(PER_MODEL) * n_models, n_models * batch_cap
+    cells, size = len(OF_MODELS) * n_models, n_models * batch_cap
     for c in range(cells, cells + 2 * size):
         e.observation[n, c] = 1.0
     for c in range(cells + 2 * size, cells + 3 * size):
@@ -77,16 +82,17 @@ def show_nothing(e: Episode, n: int) -> None:
         e.models[n, SHOWN, i] = 0
 
 
-@inlined
+@compiled
 def observe(t: Tables, e: Episode, n: int) -> None:
     """Write the observation and the mask; of batches only those that are legal, or were when it last wrote.
 
     Each loop over all models is simple enough for vector instructions.
     """
+    t, e = borrowed(t), borrowed(e)
     n_models, batch_cap, now = e.models.shape[2], e.cap[0], e.state[n, NOW]
     longest, largest_load = np.float32(1.0 / t.scales[LONGEST_DEADLINE]), np.float32(1.0 / t.scales[LARGEST_LOAD])
     memory, one, nothing = np.float32(1.0 / MEMORY_NS), np.float32(1.0), np.float32(0.0)
-    overhead = t.options[OVERHEAD]
+    overhead, overlaps = t.options[OVERHEAD], t.options[OVERLAPS]
     for i in range(n_models):
         e.observation[n, i] = _share_of_eight(e.models[n, COUNT, i])
         e.observation[n, 4 * n_models + i] = _share_of_eight(e.models[n, RECENT, i])
@@ -98,7 +104,7 @@ def observe(t: Tables, e: Episode, n: int) -> None:
         e.observation[n, 3 * n_models + i] = there if there > nothing else nothing
         age = np.float32(now - e.models[n, LAST_END, i]) * memory
         e.observation[n, 5 * n_models + i] = age if age < one else one
-    cells, size = len(PER_MODEL) * n_models, n_models * batch_cap
+    cells, size = len(OF_MODELS) * n_models, n_models * batch_cap
     for i in range(n_models):
         legal, shown, head = e.models[n, LEGAL, i], e.models[n, SHOWN, i], e.models[n, HEAD, i]
         slack = one
@@ -107,10 +113,12 @@ def observe(t: Tables, e: Episode, n: int) -> None:
         e.observation[n, n_models + i] = slack
         if legal == 0 and shown == 0:
             continue
-        load_time, cell = load_ns(t, e, n, i), cells + i * batch_cap
+        load_time, cell = load_ns(e.models[n, MISSING_NS, i], overhead), cells + i * batch_cap
+        compute, per_sample = t.models[PER_BATCH, i], t.models[PER_SAMPLE, i]
         for b in range(legal):
             upload = e.windows[n, head + b, UPLOADS]
-            time = batch_ns(t, i, b + 1, upload, load_time)
+            compute += per_sample
+            time = batch_ns(upload, load_time, compute, overlaps)
             margin = e.pending[n, e.windows[n, head + b, FIRST], P_DEADLINE] - now - time
             e.observation[n, cell + b] = min(one, np.float32(upload) * longest)
             e.observation[n, cell + size + b] = min(one, np.float32(time) * longest)

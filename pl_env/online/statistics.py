@@ -11,7 +11,7 @@ from pl_env.times import NS_PER_SECOND
 
 
 def at_the_end(e: Episode, n: int) -> dict[str, Any]:
-    """Goodput, that of each model (1 where nobody asked for it), and percentiles of the responses in seconds (0 of none).
+    """Goodput, that of each model (1 where nobody asked), and percentiles of the responses in seconds (0 of none).
 
     Args:
         e: Episodes that keep when users were served.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pl_env.compiling import compiled, inlined
+from pl_env.compiling import compiled
 from pl_env.low_level import borrowed
 from pl_env.online.arrays import (
     AGENT,
@@ -29,7 +29,7 @@ REFUSED, WAITED, RAN = range(3)
 """What came of an action."""
 
 
-@inlined
+@compiled
 def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
     """Take an action if it is legal, and go on to the next decision; a refused one ends the episode.
 
@@ -40,6 +40,7 @@ def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
         action: model · b_cap + size - 1, or I · b_cap to wait.
         preferred: Model whose blocks leave first; -1 for none.
     """
+    t, e = borrowed(t), borrowed(e)
     batch_cap = e.cap[0]
     waits = t.models.shape[1] * batch_cap
     if e.state[n, CHOICES] > 0 and action == waits and e.state[n, ARRIVED] < e.state[n, LAST]:

@@ -299,7 +299,7 @@ class PartialLoadingOnlineVectorEnv(VectorEnv[Observations, NDArray[np.int64], N
     def _at_the_end(self, terminated: NDArray[np.bool_]) -> dict[str, Any]:
         """What the single environment's info says at the end of an episode."""
         infos: dict[str, Any] = {}
-        for i in np.flatnonzero(terminated):
+        for i in np.flatnonzero(terminated).tolist():
             for key, value in at_the_end(self._episodes, i).items():
                 if key not in infos:
                     infos[key] = np.zeros((self.num_envs, *np.shape(value)))
