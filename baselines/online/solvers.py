@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from baselines.online.clairvoyant import clairvoyant
 from baselines.online.exhaustive import exhaustive_online, exhaustive_why_not
 from baselines.online.policies import plan_at_random, plan_by_rule
 from baselines.online.replan import replan
@@ -53,6 +54,13 @@ SOLVERS: tuple[Solver, ...] = (
         "a model with a legal batch at random; its largest legal batch; option: seed",
         plan_at_random,
         {"seed": integer(0, 2**31 - 1)},
+    ),
+    Solver(
+        "clairvoyant",
+        "none; all arrivals known",
+        "beam search over batches, evictions and waits with all arrivals known; options: states, batches",
+        clairvoyant,
+        {"states": integer(1, 64), "batches": integer(1, 64)},
     ),
     Solver(
         "exhaustive-online",
