@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pl_env.files import write_atomically
-from pl_env.sources import FLOORS
+from pl_env.sources import BUILT_ON, FLOORS
 from pl_env.systems import SYSTEMS
 
 Graph = dict[str, set[str]]
@@ -17,9 +17,6 @@ HOUSE = Path(__file__).parents[1]
 TOP = "train"
 FACADES = {"pl_env", "baselines", "agents"}
 """Packages whose own names are those of the first system, too; they alone may import a room from outside."""
-
-BUILT_ON = {"real_models": "partial_loading"}
-"""Rooms of no system that build on one."""
 
 
 def module_graph() -> Graph:
@@ -98,20 +95,21 @@ def upward(modules: Graph) -> list[tuple[str, str]]:
 
 
 def into_rooms(modules: Graph) -> list[tuple[str, str]]:
-    """Imports of a system's room from outside of that system's rooms, but for the facades' own."""
+    """Imports of a system's room from outside of its rooms and those built on it, but for the facades' own."""
     return sorted(
         (module, other)
         for module, imported in modules.items()
         for other in imported
-        if (system := _system(other)) is not None and _system(module) != system and module not in FACADES
+        if (system := _system(other)) is not None
+        and system not in (_system(module), BUILT_ON.get(room_of(module).partition(".")[2]))
+        and module not in FACADES
     )
 
 
 def _system(module: str) -> str | None:
-    """The system in whose room a module stands, or on which its room builds."""
+    """The system in whose room a module stands; of a room that is no system's, the one that it builds on."""
     room = room_of(module).partition(".")[2]
-    room = BUILT_ON.get(room, room)
-    return room if room in SYSTEMS else None
+    return room if room in SYSTEMS else BUILT_ON.get(room)
 
 
 def mermaid(rooms: Graph) -> str:

@@ -130,6 +130,22 @@ def array_reader(kind: type[Arrays]) -> Callable[[NDArray[np.int64], NDArray[Any
     return cast(Callable[[NDArray[np.int64], NDArray[Any]], Arrays], intrinsic(read))
 
 
+@intrinsic
+def _borrowed(typing_context: Any, arrays: Any) -> Any:
+    """The same named tuple of arrays, that own no memory."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = []
+        for place, kind in enumerate(arrays.types):
+            array = make_array(kind)(context, builder, builder.extract_value(arguments[0], place))  # type: ignore[no-untyped-call]
+            array.meminfo = ir.Constant(array.meminfo.type, None)
+            array.parent = ir.Constant(array.parent.type, None)
+            values.append(array._getvalue())
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return arrays(arrays), generate
+
+
 def generator_addresses(generators: Sequence[np.random.Generator]) -> NDArray[np.int64]:
     """Where each generator's ``next_double`` and its state lie in memory, int64 (N, 2), for `next_double`.
 
@@ -179,5 +195,14 @@ def _next_double_without_compilation(function: int, state: int) -> float:
 # Type checkers see numba's own first argument too.
 next_double: Callable[..., float] = _next_double
 prefetch: Callable[..., None] = _prefetch
+
+borrowed: Callable[..., Any] = _borrowed
+"""The same named tuple of arrays, which own no memory: a kernel that begins with it counts no references.
+
+Every function that is handed thirty arrays, compiled in or called, counts thirty references up and down. Whoever calls
+the kernel must hold the arrays until it returns; none may be made in the kernel.
+"""
+
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     next_double, prefetch = _next_double_without_compilation, lambda address: None
+    borrowed = lambda arrays: arrays  # noqa: E731

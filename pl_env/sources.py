@@ -1,7 +1,7 @@
 """Hashes of source code: what a compiled kernel, or a kept result, was made of.
 
 A system's sources up to a floor are the modules that no system owns, and its own rooms, on that floor and those below.
-Another system's rooms do not count, so a change there voids nothing here.
+Another system's rooms do not count, so a change there voids nothing here, unless the system builds on that one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from pathlib import Path
 
 FLOORS = ("pl_env", "baselines", "agents", "experiments")
 """The packages, each of which imports only from those before it."""
+
+BUILT_ON = {"real_models": "partial_loading", "online": "partial_loading"}
+"""Rooms that build on another system's: they may import it, and its sources count with theirs."""
 
 _HOUSE = Path(__file__).parents[1]
 
@@ -30,7 +33,8 @@ def stamp(system: str, floor: str) -> str:
     """
     folders = [_HOUSE / name for name in FLOORS[: FLOORS.index(floor) + 1]]
     shared = [path for folder in folders for path in folder.glob("*.py")]
-    rooms = [path for folder in folders for path in (folder / system).rglob("*.py")] if system else []
+    names = [name for name in (system, BUILT_ON.get(system)) if name]
+    rooms = [path for folder in folders for name in names for path in (folder / name).rglob("*.py")]
     return hash_of_files([*shared, *rooms])
 
 

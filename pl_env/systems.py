@@ -39,6 +39,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.slide.env:SlideEnv",
         "vector_entry_point": None,
     },
+    "online": {
+        "environments": {"PartialLoadingOnline-v0": "online", "PartialLoadingOnlineLRU-v0": "online-lru"},
+        "entry_point": "pl_env.online.env:PartialLoadingOnlineEnv",
+        "vector_entry_point": "pl_env.online.vector_env:PartialLoadingOnlineVectorEnv",
+    },
 }
 
 FIRST = next(iter(SYSTEMS))

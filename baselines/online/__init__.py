@@ -1,0 +1,1 @@
+"""PartialLoadingOnline's policies, planners and bounds; ``solvers.py`` lists them."""

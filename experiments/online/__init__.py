@@ -1,0 +1,1 @@
+"""PartialLoadingOnline's benchmark sets."""
