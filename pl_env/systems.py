@@ -39,6 +39,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.slide.env:SlideEnv",
         "vector_entry_point": None,
     },
+    "cold_start": {
+        "environments": {"ColdStart-v0": "default"},
+        "entry_point": "pl_env.cold_start.env:ColdStartEnv",
+        "vector_entry_point": None,
+    },
 }
 
 FIRST = next(iter(SYSTEMS))
