@@ -43,14 +43,15 @@ class _Equal:
     def enough(self, time: int) -> bool:
         """Whether the devices may hold all layers within a time."""
         per_layer = self._load + self._compute
-        most = np.minimum(self._capacity, np.floor(time / np.maximum(per_layer, 1e-9)).astype(np.int64))
+        in_time = np.where(per_layer > 0, time // np.maximum(per_layer, 1), self._layers)
+        most = np.minimum(self._capacity, in_time.astype(np.int64))
         if most.sum() < self._layers:
             return False
         return all(self._enough_from(time * step / _HEIGHTS, time, most) for step in range(_HEIGHTS))
 
     def _enough_from(self, h: float, time: int, most: Ints) -> bool:
         """Likewise where those that load until h or longer compute one after the other after h."""
-        count = np.maximum(1, np.ceil(h / np.maximum(self._load, 1e-9)))
+        count = np.maximum(1, np.ceil(h / np.maximum(self._load, 1e-9)))  # of layers that load until h
         free = np.minimum(most, count - 1)
         dear = most - free
         cost = np.where(dear > 0, (most * self._compute + self._transfer) / np.maximum(dear, 1), 0.0)

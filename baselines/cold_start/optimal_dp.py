@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.cold_start.orders import order_dp
 from baselines.cold_start.pipeline import NEVER, Pipeline, add_behind, add_first, stage_before, usable_part
 from baselines.cold_start.printed import printed_algorithm
 from pl_env.cold_start.instance import MOST_IN_SETS, Instance
@@ -41,21 +40,31 @@ def optimal_dp(instance: Instance, *, as_printed: bool = False) -> Plan:
     n_layers = instance.n_layers
     if n_layers == 0:
         return Plan.of(instance, [], status="optimal", bound=instance.ready_ns / 1e9)
-    first = order_dp(instance)  # what is later than a plan that is known need not be looked at
-    limit = NEVER - 1 if first is None else first.finish_ns
     table = np.empty((1 << len(devices), len(devices), n_layers + 1), dtype=np.int64)
-    fill(part, instance.equal_layers, limit, table)
+    capacity = part.highest - np.arange(n_layers + 1)
+    is_wide = instance.equal_layers and 2 * capacity.max(axis=1).mean() > n_layers
+    fill(part, is_wide, table)
     stages = [(int(devices[device]), count) for device, count in _trace(part, table)]
     plan = Plan.of(instance, stages)
     return Plan.of(instance, stages, status="optimal", bound=plan.finish_ns / 1e9)
 
 
 @compiled
-def fill(part: Pipeline, equal_layers: bool, limit: int, table: Ints) -> None:
-    """Fill F, int64 (2^U, U, L + 1); a state that cannot be, or is later than the limit, is `NEVER` or later."""
+def fill(part: Pipeline, in_windows: bool, table: Ints) -> None:
+    """Fill F, int64 (2^U, U, L + 1); what cannot be is `NEVER`, and so is what leaves more than the others can hold.
+
+    Args:
+        part: The devices.
+        in_windows: All layers are alike, and long runs of them fit: O(K² L 2^K). Else O(K² L² 2^K), which is quicker
+            where runs are short, as a processor does several of its additions at once.
+        table: Out.
+    """
     n_devices, n_layers = len(part.load_sum), part.load_sum.shape[1] - 1
+    everybody = (1 << n_devices) - 1
+    reach = _reach(part)
     window = np.empty(n_layers + 1, dtype=np.int64)
     for devices in range(1, 1 << n_devices):
+        least = reach[everybody ^ devices]
         for device in range(n_devices):
             if not devices >> device & 1:
                 continue
@@ -64,17 +73,36 @@ def fill(part: Pipeline, equal_layers: bool, limit: int, table: Ints) -> None:
             rest = devices ^ (1 << device)
             if rest == 0:
                 add_first(part, device, out)
+                continue
+            first = max(1, reach[everybody ^ rest])
             for before in range(n_devices):
                 if rest >> before & 1:
-                    if equal_layers:
-                        _add_behind_equal(part, device, before, table[rest, before], limit, window, out)
+                    finish = table[rest, before]
+                    if in_windows:
+                        _add_behind_in_windows(part, device, before, finish, first, least, window, out)
                     else:
-                        add_behind(part, device, before, table[rest, before], limit, out)
+                        add_behind(part, device, before, finish, first, least, out)
 
 
 @compiled
-def _add_behind_equal(
-    part: Pipeline, device: int, before: int, finish: Ints, limit: int, window: Ints, out: Ints
+def _reach(part: Pipeline) -> Ints:
+    """For each set of devices the least i such that they can hold layers i .. L - 1, int64 (2^U,)."""
+    n_devices, n_layers = len(part.load_sum), part.load_sum.shape[1] - 1
+    reach = np.full(1 << n_devices, n_layers, dtype=np.int64)
+    for devices in range(1, 1 << n_devices):
+        for device in range(n_devices):
+            if devices >> device & 1:
+                last = reach[devices ^ (1 << device)]
+                first = reach[devices]
+                while first > 0 and part.highest[device, first - 1] >= last:
+                    first -= 1
+                reach[devices] = first
+    return reach
+
+
+@compiled
+def _add_behind_in_windows(
+    part: Pipeline, device: int, before: int, finish: Ints, first: int, least: int, window: Ints, out: Ints
 ) -> None:
     """`add_behind` where all layers are alike, in O(L).
 
@@ -86,13 +114,12 @@ def _add_behind_equal(
     load, compute = part.load_sum[device, 1], part.compute_sum[device, 1]
     capacity = part.highest[device, 0]
     transfer = part.transfer[1, before, device] if n_layers > 1 else 0
-    first = 1
-    while first < n_layers and finish[first] > limit:
+    while first < n_layers and finish[first] >= NEVER:
         first += 1
     head, tail, turn = 0, 0, first - 1  # of the window; the last i that waits for the load
     for j in range(first + 1, n_layers + 1):
         new = finish[j - 1]
-        if new <= limit:
+        if new < NEVER:
             value = new - compute * (j - 1)
             while tail > head and finish[window[tail - 1]] - compute * window[tail - 1] >= value:
                 tail -= 1
@@ -108,7 +135,7 @@ def _add_behind_equal(
             best = (load + compute) * (j - turn)
         if head < tail:
             best = min(best, finish[window[head]] + compute * (j - window[head]))
-        if best < NEVER:
+        if best < NEVER and j >= least:
             out[j] = min(out[j], best + transfer)
 
 

@@ -29,7 +29,7 @@ def value_order(part: Pipeline, order: Ints, table: Ints) -> int:
         out[:] = NEVER
         add_first(part, order[place], out)
         for before in range(place):
-            add_behind(part, order[place], order[before], table[before], NEVER - 1, out)
+            add_behind(part, order[place], order[before], table[before], 1, 1, out)
         best = min(best, out[-1])
     return int(best)
 
@@ -162,17 +162,20 @@ def _first_order(instance: Instance, part: Pipeline, devices: Ints, table: Ints)
     order = slow_first(instance, devices)
     if value_order(part, order, table) < NEVER or instance.n_devices > MOST_IN_SETS:
         return order
-    position, free, found = 0, (1 << instance.n_devices) - 1, []
-    reach, lowest = instance.reach, instance.problem.lowest
+    position, found = 0, list[int]()
+    left = sum(1 << int(device) for device in devices)
     places = {int(device): place for place, device in enumerate(devices)}
-    while position < instance.n_layers:  # whoever is the first of the set's best holding of the layers that are left
-        for device in range(instance.n_devices):
-            if free >> device & 1 and lowest[device, reach[free ^ (1 << device)]] <= position:
-                break
-        free ^= 1 << device
-        position = int(reach[free])
+    while position < instance.n_layers:  # next a device such that those that are left can hold what it leaves
+        device = next(k for k in places if left >> k & 1 and _holds_until(instance, k, left ^ (1 << k)) <= position)
+        left ^= 1 << device
+        position = max(position, int(instance.reach[left]))
         found.append(places[device])
     return np.array([*found, *(place for place in order if place not in found)], dtype=np.int64)
+
+
+def _holds_until(instance: Instance, device: int, others: int) -> int:
+    """The first layer that a device holds where a set of others holds as many of the last layers as it can."""
+    return int(instance.problem.lowest[device, instance.reach[others]])
 
 
 def why_not_search(instance: Instance) -> str | None:

@@ -51,24 +51,25 @@ def add_first(part: Pipeline, device: int, out: Ints) -> None:
 
 
 @compiled
-def add_behind(part: Pipeline, device: int, before: int, finish: Ints, limit: int, out: Ints) -> None:
-    """When layers i .. j - 1 are done on a device behind another, for all i and j; smaller wins.
+def add_behind(part: Pipeline, device: int, before: int, finish: Ints, first: int, least: int, out: Ints) -> None:
+    """When layers i .. j - 1 are done on a device behind another, for i >= first and j >= least; smaller wins.
 
     Args:
         part: The devices.
         device: The device.
         before: The one before it.
         finish: int64 (L + 1,), when layers 0 .. i - 1 are done there.
-        limit: What is later than this does not count.
+        first: Least i, at least 1.
+        least: Least j.
         out: int64 (L + 1,).
     """
     load, compute, highest = part.load_sum[device], part.compute_sum[device], part.highest[device]
-    for i in range(1, len(out) - 1):
+    for i in range(first, len(out) - 1):
         done = finish[i]
-        if done <= limit:
+        if done < NEVER:
             shift = part.transfer[i, before, device] - compute[i]
             loaded = load[i]
-            for j in range(i + 1, highest[i] + 1):
+            for j in range(max(i + 1, least), highest[i] + 1):
                 out[j] = min(out[j], max(load[j] - loaded, done) + shift + compute[j])
 
 
