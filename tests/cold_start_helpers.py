@@ -67,9 +67,7 @@ def random_instance(rng: np.random.Generator, *, equal=False, going_on=False, mo
     memory[previous if going_on else []] = 0
     ready = int(rng.integers(0, 12)) if going_on else 0
     weights, activations = rows(6, 1)[0], 1 + rows(4, 1)[0]
-    return instance(
-        rows(10, k), rows(10, k), transfer, weights, activations, memory, previous=previous, ready_ns=ready
-    )
+    return instance(rows(10, k), rows(10, k), transfer, weights, activations, memory, previous=previous, ready_ns=ready)
 
 
 def placeable(rng: np.random.Generator, **arguments) -> Instance:

@@ -145,7 +145,8 @@ def _trace(part: Pipeline, table: Ints) -> list[tuple[int, int]]:
     sets = np.arange(len(table))
     ends = np.where(sets[:, None] >> np.arange(table.shape[1]) & 1, table[:, :, n_layers], NEVER)
     devices, device = (int(n) for n in np.unravel_index(ends.argmin(), ends.shape))
-    stages, last = [], n_layers
+    stages: list[tuple[int, int]] = []
+    last = n_layers
     while True:
         rest = devices ^ (1 << device)
         if rest == 0:

@@ -55,8 +55,15 @@ def slow_first(instance: Instance, devices: Ints) -> Ints:
     return np.argsort(-instance.problem.compute_sum[devices, -1], kind="stable").astype(np.int64)
 
 
-def order_dp(instance: Instance) -> Plan | None:
-    """The best plan whose devices are in the order of slow computation first; None where none fits."""
+def order_dp(instance: Instance) -> Plan:
+    """The best plan whose devices are in the order of slow computation first, some left out."""
+    plan = _best_slow_first(instance)
+    assert plan is not None
+    return plan
+
+
+def _best_slow_first(instance: Instance) -> Plan | None:
+    """`order_dp`; None where no plan fits."""
     part, devices = usable_part(instance)
     if instance.n_layers == 0:
         return Plan.of(instance, [])
@@ -73,7 +80,7 @@ def _plan(instance: Instance, part: Pipeline, devices: Ints, order: Ints, table:
 def why_not_order(instance: Instance) -> str | None:
     """Why `order_dp` does not cover an instance; None where it does."""
     reason = instance.why_not_placeable
-    if reason is None and not instance.equal_layers and order_dp(instance) is None:
+    if reason is None and not instance.equal_layers and _best_slow_first(instance) is None:
         return "no plan in its order of the devices, slow computation first, fits their memory"
     return reason
 
@@ -140,6 +147,7 @@ def order_search(instance: Instance, *, starts: int = 16, orders: int = 50_000, 
     rng, n = np.random.default_rng(seed), len(devices)
     table = np.empty((n, instance.n_layers + 1), dtype=np.int64)
     best, least = _first_order(instance, part, devices, table), NEVER
+    assert best is not None
     left = orders
     for start in range(starts):
         order = best.copy() if start % 2 == 0 else rng.permutation(n)
@@ -157,11 +165,14 @@ def order_search(instance: Instance, *, starts: int = 16, orders: int = 50_000, 
     return Plan(plan.devices, plan.counts, plan.n_layers, plan.finish_ns, plan.worst_ns, bound=bound / 1e9)
 
 
-def _first_order(instance: Instance, part: Pipeline, devices: Ints, table: Ints) -> Ints:
-    """Slow first; where no plan of that fits, an order of which one does."""
+def _first_order(instance: Instance, part: Pipeline, devices: Ints, table: Ints) -> Ints | None:
+    """Slow first; where no plan of that fits, as given, or any order of which one does. None where none is found."""
     order = slow_first(instance, devices)
-    if value_order(part, order, table) < NEVER or instance.n_devices > MOST_IN_SETS:
-        return order
+    for candidate in (order, np.arange(len(devices))):
+        if value_order(part, candidate, table) < NEVER:
+            return candidate
+    if instance.n_devices > MOST_IN_SETS:
+        return None
     position, found = 0, list[int]()
     left = sum(1 << int(device) for device in devices)
     places = {int(device): place for place, device in enumerate(devices)}
@@ -180,6 +191,10 @@ def _holds_until(instance: Instance, device: int, others: int) -> int:
 
 def why_not_search(instance: Instance) -> str | None:
     """Why `order_search` does not cover an instance; None where it does."""
-    if instance.n_devices > MOST_IN_SETS:
-        return why_not_order(instance)
-    return instance.why_not_placeable
+    reason = instance.why_not_placeable
+    if reason is None and not instance.equal_layers and instance.n_devices > MOST_IN_SETS:
+        part, devices = usable_part(instance)
+        table = np.empty((len(devices), instance.n_layers + 1), dtype=np.int64)
+        if _first_order(instance, part, devices, table) is None:
+            return "no order of its devices was found in which the layers fit their memory"
+    return reason

@@ -28,7 +28,8 @@ def printed_algorithm(instance: Instance) -> Plan:
     _fill(part, table, origin)
     ends = table[:, n_layers]
     state, device = (int(n) for n in np.unravel_index(ends.argmin(), ends.shape))
-    stages, last = [], n_layers
+    stages: list[tuple[int, int]] = []
+    last = n_layers
     while True:
         i, before = (int(n) for n in origin[state, last, device])
         stages.insert(0, (int(devices[device]), last - max(0, i)))

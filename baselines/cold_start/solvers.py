@@ -24,7 +24,7 @@ def _named(name: str, function: Callable[..., Plan], instance: Instance, **optio
     return replace(plan, solver=name, elapsed=time.perf_counter() - start)
 
 
-def _solver(name: str, guarantee: str, description: str, function: Callable[..., Plan | None], **about: Any) -> Solver:
+def _solver(name: str, guarantee: str, description: str, function: Callable[..., Plan], **about: Any) -> Solver:
     return Solver(name, guarantee, description, partial(_named, name, function), **about)
 
 

@@ -111,7 +111,7 @@ class Instance(Stored, ReadOnlyArrays):
     @property
     def n_layers(self) -> int:
         """Number of layers L."""
-        return self.load_ns.shape[1]
+        return int(self.load_ns.shape[1])
 
     @property
     def redraws(self) -> bool:
@@ -218,7 +218,8 @@ class Instance(Stored, ReadOnlyArrays):
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Instance:
-        return cls(**(header | {"names": tuple(header["names"])}), **arrays)
+        fields: dict[str, Any] = {**header, "names": tuple(header["names"]), **arrays}
+        return cls(**fields)
 
 
 def unit_of(total_ns: NDArray[np.int64]) -> float:

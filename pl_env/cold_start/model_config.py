@@ -54,7 +54,10 @@ def _model(config: Any, name: str) -> LanguageModel:
     keys = ("n_layer", "n_embd", "n_head") if architecture == "GPT2LMHeadModel" else (
         "num_hidden_layers", "hidden_size", "num_attention_heads")  # fmt: skip
     layers, width, heads = (_integer(config, key) for key in keys)
-    shared = {"name": str(config.get("_name_or_path") or name), "vocabulary": _integer(config, "vocab_size")}
+    shared: dict[str, Any] = {
+        "name": str(config.get("_name_or_path") or name),
+        "vocabulary": _integer(config, "vocab_size"),
+    }
     if architecture == "GPT2LMHeadModel":
         inner = config.get("n_inner")
         return LanguageModel(

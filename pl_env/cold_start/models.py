@@ -130,9 +130,7 @@ def require_weight_bits(bits: object) -> None:
 MODELS = {
     "qwen3-14b": LanguageModel("qwen3-14b", 40, 5120, 40, 8, 128, 17408, 151936),
     "llama3-8b": LanguageModel("llama3-8b", 32, 4096, 32, 8, 128, 14336, 128256),
-    "gpt2": LanguageModel(
-        "gpt2", 12, 768, 12, 12, 64, 3072, 50257, gated=False, bits=32, positions=1024, tied=True
-    ),
+    "gpt2": LanguageModel("gpt2", 12, 768, 12, 12, 64, 3072, 50257, gated=False, bits=32, positions=1024, tied=True),
 }
 """By name."""
 

@@ -141,7 +141,9 @@ class Plan:
         return " ".join(f"{device + 1}:{count}" for device, count in pairs) or "nothing"
 
     def __str__(self) -> str:
-        when = f"{self.finish_seconds:.6f} s" if self.is_whole else f"{int(self.counts.sum())} of {self.n_layers} layers"
+        when = (
+            f"{self.finish_seconds:.6f} s" if self.is_whole else f"{int(self.counts.sum())} of {self.n_layers} layers"
+        )
         return f"{self.solver or 'plan'}: {when}, {self.text} ({self.elapsed:.3f} s, {self.status})"
 
 
