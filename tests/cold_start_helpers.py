@@ -1,4 +1,4 @@
-"""Cold start: the instances of the hand tests, tiny random ones, and brute force that shares no code with the library."""
+"""Cold start: the instances of the hand tests, tiny random ones, and brute force that shares no code with ours."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Exact by dynamic programming over sets of devices, equations (25) to (27) of arXiv 2508.11287, corrected.
+"""Exact by dynamic programming over sets of devices: Algorithm 1 of arXiv 2508.11287, corrected.
 
-F(S, j, d) is when the first j layers are done on the devices of S, d being the last of them: the least over the device p
-before and its last layer i of max(load_d, F(S without d, i, p)) + transfer + compute_d. A later finish of p never makes
-d's earlier, so the least finish of every state is enough.
+F(S, j, d) is when the first j layers are done on the devices of S, d being the last of them: the least over the device
+p before and its last layer i of max(load_d, F(S without d, i, p)) + transfer + compute_d. A later finish of p never
+makes d's earlier, so the least finish of every state is enough.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def add_behind(part: Pipeline, device: int, before: int, finish: Ints, first: in
 
 @compiled
 def stage_before(part: Pipeline, device: int, before: int, finish: Ints, j: int, value: int) -> int:
-    """The i for which layers i .. j - 1, behind a device that is done with the first i, are done at ``value``; or -1."""
+    """The i for which layers i .. j - 1, behind a device that is done with the others, are done at ``value``; or -1."""
     load, compute = part.load_sum[device], part.compute_sum[device]
     for i in range(j - 1, 0, -1):
         if part.highest[device, i] < j:

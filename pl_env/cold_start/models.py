@@ -87,7 +87,7 @@ class LanguageModel:
 
     @property
     def layer_parameters(self) -> int:
-        """Parameters of one layer, equation (1) over the bytes of a parameter."""
+        """Parameters of one layer."""
         attention = 2 * self.width * self.head_width * (self.query_heads + self.key_value_heads)
         return attention + (3 if self.gated else 2) * self.width * self.feed_forward
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pl_env.cold_start.dynamics import stage_end
 from pl_env.cold_start.instance import Instance
-from pl_env.errors import InvalidValue
+from pl_env.errors import InvalidValue, abbreviated
 from pl_env.times import NS_PER_SECOND
 
 Ints = NDArray[np.int64]
@@ -91,17 +91,22 @@ class Plan:
 
     @classmethod
     def parse(cls, text: str, instance: Instance, **about: Any) -> Plan:
-        """A plan from text such as "3:7 4:5 1:14 2:14", device (from 1) and layers, which is how plans are printed.
+        """A plan from text such as "3:7 4:5 1:14 2:14", device (from 1, or its name) and layers.
 
         Raises:
             InvalidValue: It is something else, or layers or devices are too many.
         """
-        words = text.split()
-        if not words or not all(re.fullmatch(r"\d{1,6}:\d{1,6}", word) for word in words):
-            raise InvalidValue(f"plan is {text!r}; it must be device:layers, such as '3:7 4:5 1:14 2:14'")
-        stages = [(int(device) - 1, int(count)) for device, count in (word.split(":") for word in words)]
-        if not all(0 <= device < instance.n_devices for device, _ in stages):
-            raise InvalidValue(f"plan is {text!r}; its devices must be from 1 to {instance.n_devices}")
+        stages: list[tuple[int, int]] = []
+        names = {name: device for device, name in enumerate(instance.names)}
+        for word in text.split():
+            device, _, count = word.rpartition(":")
+            if not device or not re.fullmatch(r"\d{1,6}", count):
+                raise InvalidValue(f"plan is {text!r}; it must be device:layers, such as '3:7 4:5 1:14 2:14'")
+            place = names.get(device, int(device) - 1 if re.fullmatch(r"\d{1,6}", device) else -1)
+            if not 0 <= place < instance.n_devices:
+                devices = f"from 1 to {instance.n_devices}, or one of: {', '.join(instance.names)}"
+                raise InvalidValue(f"plan is {text!r}; its devices must be {abbreviated(devices, 200)}")
+            stages.append((place, int(count)))
         total = sum(count for _, count in stages)
         if total > instance.n_layers:
             raise InvalidValue(f"plan is {text!r}, of {total} layers; the model has {instance.n_layers}")

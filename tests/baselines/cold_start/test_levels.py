@@ -13,7 +13,7 @@ from pl_env.cold_start.env import ColdStartEnv
 LEVELS = {  # search with one start, order-dp, best of 64 random, shares, greedy, harmonic, even, random
     "default": (1000, 1.0015, 1.07, 1.24, 1.28, 1.44, 1.55, 1.66, 1.87),
     "tight": (300, 1.0012, 1.11, 1.10, 1.18, 1.28, 1.35, 1.39, 1.42),
-    "roomy": (300, 1.0007, 1.01, 1.54, 1.45, 2.22, 1.75, 2.04, 3.42),
+    "roomy": (1000, 1.0007, 1.01, 1.54, 1.45, 2.22, 1.75, 2.04, 3.42),
 }
 RULES = ("order-dp", "shares", "greedy", "harmonic", "even")
 N_RANDOM = 64

@@ -1,4 +1,4 @@
-"""The environment: what it shows in plain Python, masks without dead ends, illegal actions, given instances, pictures."""
+"""The environment: observations in plain Python, masks without dead ends, illegal actions, instances, pictures."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ def test_dynamics_judge_and_plain_python_agree(seed, equal, going_on):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "plan is ''; it must be device:layers, such as"),
+        ("22", "plan is '22'; it must be device:layers, such as"),
         ("1-2", "it must be device:layers"),
-        ("1:2 3:2", "its devices must be from 1 to 2"),
+        ("1:2 3:2", "its devices must be from 1 to 2, or one of: device 1, device 2"),
         ("0:2", "its devices must be from 1 to 2"),
         ("1:2 2:3", "of 5 layers; the model has 4"),
     ],
