@@ -53,12 +53,10 @@ class PlacementNetwork(nn.Module):
         self.embed = nn.Linear(DEVICE_FEATURES, config.width)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
+        self.of_device = nn.Linear(2 * config.width, config.hidden)
+        self.of_action = nn.Linear(ACTION_FEATURES, config.hidden)
         self.score = nn.Sequential(
-            nn.Linear(2 * config.width + ACTION_FEATURES, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, 1),
+            nn.SiLU(), nn.Linear(config.hidden, config.hidden), nn.SiLU(), nn.Linear(config.hidden, 1)
         )
 
     def forward(self, states: Described) -> Tensor:
@@ -69,8 +67,8 @@ class PlacementNetwork(nn.Module):
             devices = block(devices, states.pairs, hidden)
         devices = self.norm(devices) * states.is_device[..., None]
         mean = devices.sum(dim=1) / states.is_device.sum(dim=1, keepdim=True)
-        parts = [devices[states.state, states.owner], mean[states.state], states.actions]
-        return torch.as_tensor(self.score(torch.cat(parts, dim=1))[:, 0])
+        own = self.of_device(torch.cat([devices, mean[:, None].expand_as(devices)], dim=2))
+        return torch.as_tensor(self.score(own[states.state, states.owner] + self.of_action(states.actions))[:, 0])
 
 
 class _Block(nn.Module):

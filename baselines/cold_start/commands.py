@@ -10,6 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from baselines.cold_start.bounds import lower_bound
+from baselines.cold_start.pipeline import NEVER
 from baselines.registry import solve, solvers
 from pl_env.cold_start.devices import read_devices
 from pl_env.cold_start.instance import Instance
@@ -56,19 +58,22 @@ def plan(
     if solver is None:
         solver = next((name for name in ("optimal-dp", "order-search") if known[name].why_not(instance) is None), None)
     if solver is None:
-        raise UnsupportedInstance(str(instance.why_not_placeable or known["order-search"].why_not(instance)))
+        raise UnsupportedInstance(_why_nothing(cold_start, instance))
     if solver not in known:
         raise UnknownName("solver", solver, known)
     best: Plan = solve(instance, solver)
     rows = [_Row(solver, known[solver].guarantee, best)]
     if mine is not None:
         rows.append(_checked(MINE, "", Plan.parse(mine, instance, solver=MINE), instance))
-    rows += [_rule(name, cold_start, instance) for name in known if name not in (solver, "exhaustive", "order-search")]
-    rows.append(_alone(instance))
+    others = [_rule(name, cold_start, instance) for name in known if name not in (solver, "exhaustive", "order-search")]
+    others.append(_alone(instance))
+    rows += sorted(others, key=lambda row: row.plan.finish_ns if row.plan else NEVER)
     if out is not None:
-        save_figure(gantt(best, instance), out)
+        save_figure(
+            gantt(best, instance, f"{best.solver}: {best.finish_seconds:.3f} s, {cold_start.language_model.name}"), out
+        )
     print(_about(cold_start, instance))
-    print(f"\n{_verdict(best)}\n\n{text_gantt(best, instance)}\n{' ' * 8}░ loads  · waits  ▒ receives  █ computes\n")
+    print(f"\n{_verdict(best, instance)}\n\n{text_gantt(best, instance)}\n░ loads  · waits  ▒ receives  █ computes\n")
     Console(width=110).print(_table(rows, best, instance))
     if out is not None:
         print(f"written: {out}")
@@ -91,6 +96,19 @@ def _scenario(devices: Path, model: str, prompt: int, weight_bits: int | None, e
     return Scenario(
         model=language_model, prompt_tokens=prompt, weight_bits=weight_bits, ends=ends, fading=False, **fields
     )
+
+
+def _why_nothing(scenario: Scenario, instance: Instance) -> str:
+    """Why no solver has a plan, and how many bits of a weight would be few enough."""
+    if instance.why_not_placeable is None:
+        return str(solvers("cold_start")["order-search"].why_not(instance))
+    weights, memory = (int(array.sum()) / 1e9 for array in (instance.weight_bytes, instance.memory_bytes))
+    reason = f"the model does not fit: {weights:.1f} GB of weights and room for activations, {memory:.1f} GB of memory"
+    for bits in (8, 4):
+        smaller = scenario.override(weight_bits=bits).sample(np.random.default_rng(0))
+        if smaller.weight_bytes.sum() < instance.weight_bytes.sum() and smaller.why_not_placeable is None:
+            return f"{reason}; with --weight-bits {bits} it would"
+    return reason
 
 
 def _model(name: str) -> LanguageModel:
@@ -151,8 +169,10 @@ def _about(scenario: Scenario, instance: Instance) -> str:
     )
 
 
-def _verdict(best: Plan) -> str:
-    proof = "no plan is done earlier" if best.status == "optimal" else f"no plan is done before {best.bound:.3f} s"
+def _verdict(best: Plan, instance: Instance) -> str:
+    proof = "no plan is done earlier"
+    if best.status != "optimal":
+        proof = f"no plan is done before {lower_bound(instance) / 1e9:.3f} s"
     return f"Done after {best.finish_seconds:.3f} s ({best.solver}; {proof})"
 
 

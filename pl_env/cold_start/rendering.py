@@ -52,7 +52,7 @@ def draw(axes: Axes, plan: Plan, instance: Instance, title: str, *, until: float
     for lane, stage in enumerate(stages):
         for (start, end), (_, colour) in zip(spans(stage), _PHASES, strict=True):
             axes.barh(-lane, (end - start) / NS_PER_SECOND, left=start / NS_PER_SECOND, height=0.7, color=colour)
-    labels = [f"{instance.names[stage.device]}\nlayers {_layers(stage)}" for stage in stages]
+    labels = [f"{instance.names[stage.device]}\n{_layers(stage)}" for stage in stages]
     axes.set_yticks([-lane for lane in range(len(stages))], labels, fontsize=8)
     axes.set_ylim(-max(1, len(stages)) + 0.4, 0.6)
     last = stages[-1].finish_ns / NS_PER_SECOND if stages else 1.0
@@ -60,11 +60,12 @@ def draw(axes: Axes, plan: Plan, instance: Instance, title: str, *, until: float
     axes.set_xlabel("time (s)")
     axes.set_title(title, fontsize=10)
     handles = [Patch(color=colour, label=label) for label, colour in _PHASES]
-    axes.legend(handles=handles, loc="lower left", fontsize=8, ncols=2)
+    axes.legend(handles=handles, loc="upper right", fontsize=8, ncols=2)
 
 
 def _layers(stage: Stage) -> str:
-    return f"{stage.first + 1} to {stage.first + stage.count}"
+    last = stage.first + stage.count
+    return f"layers {stage.first + 1} to {last}" if stage.count > 1 else f"layer {last}"
 
 
 def text_gantt(plan: Plan, instance: Instance) -> str:
