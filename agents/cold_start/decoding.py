@@ -57,4 +57,3 @@ class BestOf(Replanning):
     def planned_actions(self, env: ColdStartEnv) -> list[int]:
         """The plan for what is left of the environment's episode."""
         return [device * env.most_layers + count - 1 for device, count in self.plan(env.remaining())]
-

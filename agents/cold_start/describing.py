@@ -58,8 +58,10 @@ class Described:
         state = torch.repeat_interleave(torch.arange(len(rows)), counts)
         first = torch.cumsum(counts, 0) - counts
         actions = starts[:-1][rows][state] + torch.arange(len(state)) - first[state]
-        per_state = (tensor[rows] for tensor in (self.devices, self.pairs, self.is_device))
-        taken = Described(*per_state, self.actions[actions], state, self.owner[actions], self.number[actions])
+        taken = Described(
+            *(self.devices[rows], self.pairs[rows], self.is_device[rows]),
+            *(self.actions[actions], state, self.owner[actions], self.number[actions]),
+        )
         return taken, actions
 
     @classmethod

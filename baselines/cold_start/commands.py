@@ -164,8 +164,8 @@ def _about(scenario: Scenario, instance: Instance) -> str:
     ends = ", embedding and head included" if scenario.ends else ""
     weights, memory = (int(array.sum()) / 1e9 for array in (instance.weight_bytes, instance.memory_bytes))
     return (
-        f"{model.name}: {instance.n_layers} layers{ends}, {weights:.1f} GB of weights; {scenario.prompt_tokens} tokens; "
-        f"{instance.n_devices} devices with {memory:.1f} GB"
+        f"{model.name}: {instance.n_layers} layers{ends}, {weights:.1f} GB of weights; "
+        f"{scenario.prompt_tokens} tokens; {instance.n_devices} devices with {memory:.1f} GB"
     )
 
 

@@ -39,7 +39,7 @@ _FIGURES = (
     Figure(
         "gantt",
         "Gantt charts",
-        "Left: the plans of the paper's charts on its own table. Middle and right: optimal plans, a \"MB\" being 2^20 "
+        'Left: the plans of the paper\'s charts on its own table. Middle and right: optimal plans, a "MB" being 2^20 '
         "and 10^6 bytes. Rows: prompts of 256, 2,048 and 8,192 tokens.",
     ),
     Figure(

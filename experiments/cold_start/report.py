@@ -96,7 +96,9 @@ def _latency() -> dict[str, Any]:
         "rows": list(zip(*rows.values(), strict=True)),
         "gains": {unit: latency.mean_gain(of_unit) for unit, of_unit in rows.items()},
         "published_gain": latency.PUBLISHED_GAIN,
-        "furthest": max(abs(one.seconds["optimal-dp"] / one.published - 1) for of_unit in rows.values() for one in of_unit)
+        "furthest": max(
+            abs(one.seconds["optimal-dp"] / one.published - 1) for of_unit in rows.values() for one in of_unit
+        )
         * 100,
     }
 

@@ -1,1 +1,1 @@
-"""Studies of the agents."""
+"""The cold start's agent: the table of what it attains."""

@@ -112,7 +112,10 @@ def test_it_saves_and_loads(tmp_path, fresh):
 
 
 def test_sizes_out_of_range(fresh):
-    for fields, message in (({"width": 0}, "width is 0"), ({"width": 10}, "width is 10; it must be a multiple of heads")):
+    for fields, message in (
+        ({"width": 0}, "width is 0"),
+        ({"width": 10}, "width is 10; it must be a multiple of heads"),
+    ):
         with pytest.raises(InvalidValue, match=message):
             NetworkConfig(**fields)
     for arguments in ({"samples": 0}, {"temperature": 0}, {"seed": -1}):

@@ -25,7 +25,13 @@ def test_the_example(capsys, tmp_path):
     text = run(capsys, "--prompt", "1024", "--mine", "desktop:20 2:14", "--out", str(tmp_path / "plan.png"))
     assert "34 layers, embedding and head included, 16.1 GB of weights; 1024 tokens; 4 devices with 29.0 GB" in text
     assert "Done after 2.916 s (optimal-dp; no plan is done earlier)" in text
-    assert row(text, "optimal-dp") == ["optimal-dp", "optimal", "2.916", "+0.0 %", "board:1 mini:7 laptop:11 desktop:15"]
+    assert row(text, "optimal-dp") == [
+        "optimal-dp",
+        "optimal",
+        "2.916",
+        "+0.0 %",
+        "board:1 mini:7 laptop:11 desktop:15",
+    ]
     assert row(text, "your plan") == ["your plan", "", "4.248", "+45.7 %", "desktop:20 laptop:14"]
     assert row(text, "one device alone")[2:] == ["–", "", "none has the memory"]
     for rule in ("shares", "harmonic", "even"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pl_env.cold_start import Scenario, read_devices, read_model
 from pl_env.cold_start.models import MODELS
-from pl_env.errors import FileFormatError
+from pl_env.errors import FileFormatError, InvalidValue
 
 QWEN = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -69,7 +69,10 @@ def test_what_a_config_may_leave_out(tmp_path):
         ({"num_hidden_layers": 600}, "layers is 600; it must be an integer from 1 to 512"),
         ({"num_hidden_layers": True}, "num_hidden_layers is True"),
         ({"vocab_size": None}, "vocab_size is None"),
-        ({"head_dim": None, "num_attention_heads": 39}, "hidden_size is 5120; it must be a multiple of num_attention_h"),
+        (
+            {"head_dim": None, "num_attention_heads": 39},
+            "hidden_size is 5120; it must be a multiple of num_attention_h",
+        ),
         ({"torch_dtype": "int8"}, "torch_dtype is 'int8'; it must be one of float32, float16, bfloat16"),
         ({"quantization_config": {"load_in_4bit": True}}, "quantization_config does not say how many bits"),
         ({"quantization_config": {"bits": 7}}, "weight_bits is 7"),
@@ -174,8 +177,6 @@ def test_whatever_stands_in_a_file_is_read_or_refused(tmp_path, content, data):
     reader = read_devices if content is GOOD else read_model
     try:
         found = reader(path)
-        Scenario(**found) if content is GOOD else found.table(ends=True)
-    except ValueError as error:
-        assert type(error).__module__ == "pl_env.errors"
-    except FileFormatError:
+        assert Scenario(**found) if content is GOOD else found.table(ends=True)
+    except (FileFormatError, InvalidValue):  # anything else is an error of the reader's
         pass
