@@ -144,7 +144,7 @@ def _time_layers(draws: Draws, devices: Floats, n_devices: int, tokens: int, tab
         peak, used, saturation, read = devices[k, :4]
         flops = peak * used * -math.expm1(-saturation * tokens)
         for layer in range(len(draws.weight_bytes)):
-            work = draws.flop[0, layer] + tokens * (draws.flop[1, layer] + tokens * draws.flop[2, layer])
+            work = draws.flop[0, layer] + float(tokens) * (draws.flop[1, layer] + float(tokens) * draws.flop[2, layer])
             same = (
                 layer > 0
                 and draws.weight_bytes[layer] == draws.weight_bytes[layer - 1]

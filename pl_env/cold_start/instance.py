@@ -15,7 +15,7 @@ from pl_env.cold_start.models import MOST_LAYERS
 from pl_env.files import Stored
 from pl_env.ranges import require, require_integer
 from pl_env.read_only import ReadOnlyArrays, read_only
-from pl_env.times import LONGEST_NS, NS_PER_SECOND
+from pl_env.times import LONGEST_NS
 
 Ints = NDArray[np.int64]
 
@@ -175,15 +175,6 @@ class Instance(Stored, ReadOnlyArrays):
         )
 
     @property
-    def unit_ns(self) -> float:
-        """T0: the time that all devices take who load and compute side by side, each its share of a model cut finely.
-
-        1 / sum of 1 / (load + computation of all layers).
-        """
-        total = self.problem.load_sum[:, -1] + self.problem.compute_sum[:, -1]
-        return unit_of(total)
-
-    @property
     def worst_ns(self) -> int:
         """No plan takes longer from ``ready_ns`` on: the longest load of all, the slowest computation, transfers."""
         largest = int(self.transfer_ns.max(initial=0))
@@ -220,8 +211,3 @@ class Instance(Stored, ReadOnlyArrays):
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Instance:
         fields: dict[str, Any] = {**header, "names": tuple(header["names"]), **arrays}
         return cls(**fields)
-
-
-def unit_of(total_ns: NDArray[np.int64]) -> float:
-    """T0 from the nanoseconds (K,) that each device takes for all layers; 1 where there is nothing to do."""
-    return float(1.0 / np.sum(1.0 / np.maximum(1, total_ns))) if total_ns.any() else float(NS_PER_SECOND)

@@ -132,6 +132,7 @@ def test_rewards_and_infos_of_test_a():
     env.reset(options={"instance": instance})
     _, reward, over, _, info = env.step(1 * 4 + 1)
     assert (reward, over) == (pytest.approx(-10 / (80 / 9)), False)
+    assert env.reward_unit == pytest.approx(80 / 9 * 1e-9)
     _, reward, over, truncated, info = env.step(0 * 4 + 1)
     assert (reward, over, truncated) == (pytest.approx(-4 / (80 / 9)), True, False)
     assert [info[f"{part}_seconds"] for part in ("load", "transfer", "compute", "idle")] == [6e-9, 2e-9, 2e-9, 4e-9]
@@ -163,6 +164,22 @@ def test_the_environment_draws_what_the_scenario_samples():
         env = ColdStartEnv(preset)
         env.reset(seed=5)
         assert env.instance == env.scenario.sample(np.random.default_rng(5))
+
+
+def test_many_environments():
+    """Gymnasium's own vector of single environments, masks in the infos."""
+    envs = gym.make_vec("ColdStart-v0", num_envs=3)
+    _, infos = envs.reset(seed=0)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        actions = [int(rng.choice(np.flatnonzero(mask))) for mask in infos["action_mask"]]
+        _, rewards, terminated, truncated, infos = envs.step(np.array(actions))
+        assert not infos["invalid_action"].any()
+        assert not truncated.any()
+        assert (rewards <= 0).all()
+    single = ColdStartEnv("default")
+    for n in range(3):
+        assert (single.reset(seed=n)[0]["finish_time"] == envs.reset(seed=0)[0]["finish_time"][n]).all()
 
 
 def test_an_instance_outlives_its_episode():
