@@ -173,7 +173,7 @@ def test_many_environments():
     rng = np.random.default_rng(0)
     for _ in range(20):
         actions = [int(rng.choice(np.flatnonzero(mask))) for mask in infos["action_mask"]]
-        _, rewards, terminated, truncated, infos = envs.step(np.array(actions))
+        _, rewards, _, truncated, infos = envs.step(np.array(actions))
         assert not infos["invalid_action"].any()
         assert not truncated.any()
         assert (rewards <= 0).all()
