@@ -53,8 +53,8 @@ class ImitationConfig:
     episodes: int = 500
     teacher_rounds: int = 1
     exploration: float = 0.1
-    updates: int = 500
-    minibatch_size: int = 256
+    updates: int = 400
+    minibatch_size: int = 128
     learning_rate: float = 1.5e-3
     averaging: float = 0.005
     sharpness: float = 0.01
