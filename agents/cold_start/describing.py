@@ -1,7 +1,9 @@
 """What the network sees of a state: free devices, pairs of them, and legal actions, in units of the time that is left.
 
 The unit u is that of the free devices for the layers that are left: 1 / sum of 1 / (load + computation). In it a state
-with few layers looks like one with many, so the network plays any number of devices and layers.
+with few layers looks like one with many, so the network plays any number of devices and layers. Of every action it also
+sees when all would be done if `order-dp` placed the rest: the devices in one order, slow computation first. What it
+learns is where another order is better.
 """
 
 from __future__ import annotations
@@ -16,11 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from baselines.cold_start.action_values import behind
+from baselines.cold_start.orders import value_order
+from baselines.cold_start.pipeline import NEVER, Pipeline
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.stepping import FINISH, LAST, N_DEVICES, N_LAYERS, POSITION, USED, Episode, allocate, begin
 from pl_env.compiling import compiled
 
-DEVICE_FEATURES, PAIR_FEATURES, ACTION_FEATURES = 13, 3, 13
+DEVICE_FEATURES, PAIR_FEATURES, ACTION_FEATURES = 13, 3, 15
+
+PLANNED = 14
+"""The action's feature that says by how much later all is done, as planned, than after the best; at most 1."""
 
 _LEAST = 1e-3
 """Of u: shorter times look alike."""
@@ -198,14 +206,61 @@ def _describe(
         devices[n, 10] = slack
         devices[n, 11] = 1.0 if last >= 0 else 0.0
         devices[n, 12] = unit / max(1.0, load[n] + compute[n])
+    part, first, least = _pipeline(e, free[:n_free]), row, NEVER
+    planned = np.empty(len(e.mask), dtype=np.int64)
     for n in range(n_free):
         for count in range(1, int(holds[n]) + 1):
             number = free[n] * room + count - 1
             if e.mask[number]:
                 _describe_action(e, free[:n_free], load, compute, holds, n, count, unit, actions[row])
+                planned[row - first] = _planned(part, n, count)
+                least = min(least, planned[row - first])
                 whose[1, row], whose[2, row] = n, number
                 row += 1
+    for own in range(first, row):
+        later = min(1.0, planned[own - first] / least - 1.0)
+        actions[own, PLANNED - 1] = math.log(later + _LEAST)
+        actions[own, PLANNED] = later
     return n_free, row
+
+
+@compiled
+def _pipeline(e: Episode, free: NDArray[np.int64]) -> Pipeline:
+    """What is left of the episode, for the planner."""
+    position, last, n_layers = e.state[POSITION], e.state[LAST], e.state[N_LAYERS]
+    n, n_left = len(free), n_layers - position
+    load, compute = np.empty((n, n_left + 1), dtype=np.int64), np.empty((n, n_left + 1), dtype=np.int64)
+    highest, entry = np.empty((n, n_left + 1), dtype=np.int64), np.zeros(n, dtype=np.int64)
+    transfer = np.empty((n_left, n, n), dtype=np.int64)
+    for row in range(n):
+        k = free[row]
+        load[row] = e.load_sum[k, position : n_layers + 1] - e.load_sum[k, position]
+        compute[row] = e.compute_sum[k, position : n_layers + 1] - e.compute_sum[k, position]
+        if last >= 0:
+            entry[row] = e.transfer_ns[position, last, k]
+        end = 0
+        for start in range(n_left + 1):
+            end = max(end, start)
+            while end < n_left and e.lowest[k, position + end + 1] <= position + start:
+                end += 1
+            highest[row, start] = end
+        for column in range(n):
+            transfer[:, row, column] = e.transfer_ns[position:n_layers, k, free[column]]
+    return Pipeline(load, compute, highest, transfer, entry, e.state[FINISH])
+
+
+@compiled
+def _planned(part: Pipeline, device: int, count: int) -> int:
+    """When all is done if a device gets the next layers and `order-dp` places the rest; late where it cannot."""
+    n_devices, n_left = len(part.load_sum), part.load_sum.shape[1] - 1
+    finish = max(part.load_sum[device, count], part.ready) + part.entry[device] + part.compute_sum[device, count]
+    if count == n_left or n_devices == 1:
+        return int(finish)
+    others = np.array([other for other in range(n_devices) if other != device], dtype=np.int64)
+    rest = behind(part, device, others, count, finish)
+    order = np.argsort(-rest.compute_sum[:, -1], kind="mergesort")
+    table = np.empty((n_devices - 1, n_left - count + 1), dtype=np.int64)
+    return int(min(value_order(rest, order, table), 4 * finish + rest.compute_sum[:, -1].max()))
 
 
 @compiled

@@ -49,11 +49,11 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 20
-    episodes: int = 500
+    rounds: int = 8
+    episodes: int = 200
     teacher_rounds: int = 1
     exploration: float = 0.1
-    updates: int = 400
+    updates: int = 150
     minibatch_size: int = 128
     learning_rate: float = 1.5e-3
     averaging: float = 0.005

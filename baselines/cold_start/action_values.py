@@ -44,7 +44,7 @@ def _value_all(part: Pipeline, values: Ints) -> None:
             if count == n_layers:
                 values[device, count - 1] = finish
             elif n_devices > 1:
-                left = _behind(part, device, others, count, finish)
+                left = behind(part, device, others, count, finish)
                 n_left = n_layers + 1 - count
                 table = room[: (1 << rest) * rest * n_left].reshape((1 << rest, rest, n_left))
                 fill(left, False, table)
@@ -52,7 +52,7 @@ def _value_all(part: Pipeline, values: Ints) -> None:
 
 
 @compiled
-def _behind(part: Pipeline, device: int, others: Ints, count: int, finish: int) -> Pipeline:
+def behind(part: Pipeline, device: int, others: Ints, count: int, finish: int) -> Pipeline:
     """What is left for the others when a device has the first layers and is done with them."""
     n, n_left = len(others), part.load_sum.shape[1] - count
     load, compute = np.empty((n, n_left), dtype=np.int64), np.empty((n, n_left), dtype=np.int64)
