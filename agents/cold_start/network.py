@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from agents.cold_start.describing import ACTION_FEATURES, DEVICE_FEATURES, PAIR_FEATURES, PLANNED, Described
 from pl_env.ranges import require, require_integer
 
-
 _TRUST = 50.0
 """At first: by how much an action's score falls where all is done twice as late as planned after the best."""
 
