@@ -25,7 +25,7 @@ def _random_steps(env: gymnasium.Env) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0", "Slide-v0"]
+    "name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0", "Slide-v0", "ColdStart-v0"]
 )
 def test_environment_5000_steps(benchmark, name):
     """Random legal actions through ``gym.make``, resets included; target: 60,000 steps/s, 83 ms for 5,000."""
@@ -103,3 +103,11 @@ def test_slide_exact(benchmark, preset):
     scenario = pl_env.systems.scenario_named(preset)
     instances = iter(scenario.sample(np.random.default_rng(seed)) for seed in range(41))
     benchmark.pedantic(lambda: baselines.solve(next(instances), "exact"), rounds=40, warmup_rounds=1)
+
+
+@pytest.mark.parametrize(("n_devices", "rounds"), [(8, 40), (12, 5), (16, 2)])
+def test_cold_start_optimal_dp(benchmark, n_devices, rounds):
+    """L = 40, another instance each time; the targets are 3 ms with 8 devices, 3 s with 16."""
+    scenario = pl_env.systems.scenario_named("cold_start/default").override(n_devices=n_devices)
+    instances = iter(scenario.sample(np.random.default_rng(seed)) for seed in range(rounds + 1))
+    benchmark.pedantic(lambda: baselines.solve(next(instances), "optimal-dp"), rounds=rounds, warmup_rounds=1)

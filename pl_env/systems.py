@@ -44,6 +44,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.online.env:PartialLoadingOnlineEnv",
         "vector_entry_point": "pl_env.online.vector_env:PartialLoadingOnlineVectorEnv",
     },
+    "cold_start": {
+        "environments": {"ColdStart-v0": "default"},
+        "entry_point": "pl_env.cold_start.env:ColdStartEnv",
+        "vector_entry_point": None,
+    },
 }
 
 FIRST = next(iter(SYSTEMS))

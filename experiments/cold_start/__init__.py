@@ -1,0 +1,1 @@
+"""The cold start's figures, and how its benchmark sets are made."""

@@ -1,0 +1,1 @@
+"""The cold start's agent: the table of what it attains."""
