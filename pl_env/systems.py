@@ -39,6 +39,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.slide.env:SlideEnv",
         "vector_entry_point": None,
     },
+    "co_inference": {
+        "environments": {"CoInference-v0": "default", "CoInferenceContinuous-v0": "continuous"},
+        "entry_point": "pl_env.co_inference.environments:environment",
+        "vector_entry_point": None,
+    },
 }
 
 FIRST = next(iter(SYSTEMS))
