@@ -118,6 +118,36 @@ def use_least_energy(
 
 
 @compiled
+def use_all_resources(
+    split: Floats,
+    hardware: Floats,
+    task: Floats,
+    kept: float,
+    power: float,
+    device_hz: float,
+    server_hz: float,
+    decision: Floats,
+) -> None:
+    """Fill a decision's resources as given, equations (1) to (3), whether or not limits are kept."""
+    seconds = radio_seconds(split, hardware, task[GAIN], power)
+    device = kept * split[X0] * hardware[MAX_DEVICE_HZ] / device_hz if split[X0] > 0.0 else 0.0
+    server = kept * split[Y0] * hardware[MAX_SERVER_HZ] / server_hz if split[Y0] > 0.0 else 0.0
+    _fill(split, hardware, kept, device, seconds, power * seconds, server, decision)
+    decision[ENERGY] = hardware[RADIO_WEIGHT] * power * seconds
+    decision[ENERGY] += split[K1] * kept**3 / device**2 if device > 0.0 else 0.0
+    decision[ENERGY] += split[K3] * kept**3 / server**2 if server > 0.0 else 0.0
+
+
+@compiled
+def radio_seconds(split: Floats, hardware: Floats, gain: float, power: float) -> float:
+    """t2 of equation (2); 0 where there is nothing to send."""
+    if split[BITS] == 0.0:
+        return 0.0
+    nats = math.log1p(power * gain / hardware[NOISE])
+    return split[BITS] * math.log(2.0) / (hardware[BANDWIDTH] * nats)
+
+
+@compiled
 def use_resources(
     split: Floats,
     hardware: Floats,
@@ -146,10 +176,7 @@ def use_resources(
     Returns:
         The kept fraction; 0 where the radio alone takes too long or too much, and the decision is not filled then.
     """
-    seconds = 0.0
-    if split[BITS] > 0.0:
-        nats = math.log1p(power * task[GAIN] / hardware[NOISE])
-        seconds = split[BITS] * math.log(2.0) / (hardware[BANDWIDTH] * nats)
+    seconds = radio_seconds(split, hardware, task[GAIN], power)
     left, on_radio = task[DEADLINE] - seconds, power * seconds
     x = split[X0] * hardware[MAX_DEVICE_HZ] / hertz
     alone = split[Y0] == 0.0

@@ -22,6 +22,7 @@ from pl_env.co_inference.dynamics import (
     SPLIT,
     VALUE,
     quality,
+    use_all_resources,
     use_least_energy,
 )
 from pl_env.co_inference.instance import Floats, Instance, Ints, tables_of
@@ -98,6 +99,20 @@ class Plan:
                 splits = instance.useful_splits if split is None else np.array([split[n]])
                 decide_task(instance, n, fraction, splits, decisions[n])
         return cls.from_decisions(decisions, instance.n_tasks, **about)
+
+    @classmethod
+    def from_resources(
+        cls, instance: Instance, split: int, kept: float, power_w: float, device_hz: float, server_hz: float
+    ) -> Plan:
+        """One task, the first, with given resources, equations (1) to (3); it may break limits."""
+        numbers = tables_of(instance.model, instance.hardware, instance.levels, np.array([split]))
+        decisions = np.zeros((1, DECISION_COLUMNS))
+        use_all_resources(
+            numbers.splits[0], numbers.hardware, instance.tasks[0], kept, power_w, device_hz, server_hz, decisions[0]
+        )
+        decisions[0, SPLIT] = split
+        decisions[0, VALUE] = instance.weight[0] * quality(kept) / instance.value_scale
+        return cls.from_decisions(decisions, instance.n_tasks)
 
     @classmethod
     def from_levels(cls, instance: Instance, levels: Any, **about: Any) -> Plan:
