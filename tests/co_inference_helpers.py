@@ -75,7 +75,7 @@ def energy_of_times(given: Instance, task: int, split: int, kept: float, t1: flo
             if seconds <= 0:
                 return math.inf
             frequency = kept * flop / per_cycle / seconds
-            if frequency > most:
+            if frequency > most * (1 + 1e-12):
                 return math.inf
             total += weight * coefficient * kept * flop / per_cycle * frequency**2
     bits = model.embedding_bits[split]
@@ -85,7 +85,7 @@ def energy_of_times(given: Instance, task: int, split: int, kept: float, t1: flo
             return math.inf
         noise = hardware.bandwidth_hz * hardware.noise_w_per_hz
         power = noise / float(given.gain[task]) * (2**exponent - 1)
-        if power > hardware.max_power_w:
+        if power > hardware.max_power_w * (1 + 1e-12):
             return math.inf
         total += hardware.device_weight * power * t2
     return total

@@ -77,7 +77,9 @@ SOLVERS: tuple[Solver, ...] = (
         offline.offline,
         options={"grid": _GRID},
     ),
-    _rule("online-dp", "online: optimal up to a grid, a dynamic program over tasks left, chains and battery", online_dp),
+    _rule(
+        "online-dp", "online: optimal up to a grid, a dynamic program over tasks left, chains and battery", online_dp
+    ),
     _solver(
         "battery-price",
         "none",
@@ -85,13 +87,17 @@ SOLVERS: tuple[Solver, ...] = (
         _battery_price,
         options={"price": real(0, 1e6), "decay": real(0, 1e3)},
     ),
-    _rule("fluid-price", "online: the price at which expected demand, given the chains, meets supply", prices.fluid_price),
+    _rule(
+        "fluid-price", "online: the price at which expected demand, given the chains, meets supply", prices.fluid_price
+    ),
     _rule("mpc-mean", "online: likewise, every later task at the mean", prices.mpc_mean),
     _rule("const-price", "online: one price for all tasks", prices.const_price),
     _rule("greedy-min", "online: the lowest level, whenever there is energy for it", prices.greedy_min),
     _rule("greedy-full", "online: the highest level there is energy for", prices.greedy_full),
     _rule("equal", "online: the highest level within an equal share of battery and mean harvest", prices.equal),
-    _solver("random-level", "none", "online: a legal level or skipping; option: seed", _random, options={"seed": _SEED}),
+    _solver(
+        "random-level", "none", "online: a legal level or skipping; option: seed", _random, options={"seed": _SEED}
+    ),
     _static("optimal", "optimal", "one task: the global optimum over splits, convex at each", static.optimal),
     _static(
         "sca",

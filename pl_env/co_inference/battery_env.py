@@ -64,7 +64,9 @@ class BatteryEnv(gymnasium.Env[Observation, Any]):
     ) -> None:
         self.scenario = Scenario.of(scenario, **overrides)
         is_ours = self.scenario.continuous == self._continuous
-        require(is_ours, "scenario.continuous", self.scenario.continuous, f"{self._continuous} in {type(self).__name__}")
+        require(
+            is_ours, "scenario.continuous", self.scenario.continuous, f"{self._continuous} in {type(self).__name__}"
+        )
         require_one_of("invalid_action", invalid_action, INVALID_ACTION)
         if render_mode is not None:
             require_one_of("render_mode", render_mode, self.metadata["render_modes"])

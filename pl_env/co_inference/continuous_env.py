@@ -134,4 +134,3 @@ class CoInferenceContinuousEnv(BatteryEnv):
         return Plan.from_decisions(
             decisions[: self.task], len(decisions), solver="environment", played=tuple(self._played)
         )
-

@@ -121,4 +121,3 @@ class CoInferenceEnv(BatteryEnv):
         if np.isinf(cost):
             return f"{about}; its deadline is too short"
         return f"{about}; it takes {cost:.6g} J, the battery holds {self.battery_j:.6g} J"
-

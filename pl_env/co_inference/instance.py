@@ -80,9 +80,7 @@ class Hardware:
     @property
     def server_is_better(self) -> bool:
         """Whether the server does any work at least as fast and for no more energy at equal speed."""
-        as_fast = (
-            self.device_flop_per_cycle * self.max_device_hz <= self.server_flop_per_cycle * self.max_server_hz
-        )
+        as_fast = self.device_flop_per_cycle * self.max_device_hz <= self.server_flop_per_cycle * self.max_server_hz
         device = self.device_weight * self.device_coefficient / self.device_flop_per_cycle**3
         server = self.server_weight * self.server_coefficient / self.server_flop_per_cycle**3
         return as_fast and server <= device
@@ -325,4 +323,3 @@ def menus_of(tables: Tables, tasks: Floats) -> Floats:
     for n in range(len(tasks)):
         fill_menu(tables, tasks[n, GAIN], tasks[n, DEADLINE], costs[n], splits)
     return costs
-

@@ -42,7 +42,16 @@ STATE_ENTRIES = 5
 CAPACITY, VALUE_SCALE, LOW_DEADLINE, DEADLINE_WIDTH, HIGH_WEIGHT = range(5)
 
 # Places in the observation.
-SEEN_BATTERY, SEEN_LEFT, SEEN_LINK, SEEN_SUN, SEEN_DEADLINE, SEEN_GAIN, SEEN_WEIGHT, SEEN_ENERGY = 0, 1, 2, 5, 7, 8, 9, 10
+SEEN_BATTERY, SEEN_LEFT, SEEN_LINK, SEEN_SUN, SEEN_DEADLINE, SEEN_GAIN, SEEN_WEIGHT, SEEN_ENERGY = (
+    0,
+    1,
+    2,
+    5,
+    7,
+    8,
+    9,
+    10,
+)
 
 LOWEST_GAIN_DB, GAIN_RANGE_DB = -150.0, 50.0
 
@@ -172,4 +181,3 @@ def _look(e: Episode) -> None:
 @compiled
 def _clipped(value: float) -> float:
     return min(1.0, max(0.0, value))
-

@@ -14,11 +14,12 @@ EXACT = ("exact",)
 
 
 def tiny() -> tuple[Instance, float]:
-    """Four tasks of 4, 6, 8, 10 s and weights 1, 5, 1, 1; .7 J, of 1 J at most; .4 J come after tasks 2 and 3.
+    """Four tasks of 4, 6, 8, 10 s and weights 1, 5, 1, 1; .7 J, of 1 J at most; .4 J come after tasks 1 and 2.
 
-    Q(.5) = .8466, Q(.8) = .9785. Skipping the first task leaves .7 J for the second, which counts five times, and whose
-    channel is bad: its lowest level is all that the battery allows. The others share what is left and what is
-    harvested. 5 · .8466 + 2 · .9785 = 6.1899, of 4 · 1.8.
+    Least energies, in J: task 0 at least .806, more than there is. Task 1 .596 at r = .5, .779 at .55, so .5; it counts
+    five times, what no other can. Then .104 + .4 = .504 J. Task 2 at .75, .8, .85: .318, .380, .450, and task 3 then
+    has .586, .524, .454 J: .8 for .511 after the first two, .65 for .405 after the third. .8 twice is best.
+    Q(.5) = .8466, Q(.8) = .9785: 5 · .8466 + 2 · .9785 = 6.1899, of 4 · 1.8.
     """
     tasks = np.zeros((4, 6))
     tasks[:, 0] = [4, 6, 8, 10]

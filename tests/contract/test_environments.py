@@ -105,7 +105,9 @@ def test_what_is_no_action_of_the_space_raises_and_changes_nothing(environment_i
     else:
         actions += [np.full(env.action_space.shape, bad) for bad in (np.nan, np.inf, 2.0)]
     for action in actions:
-        with pytest.raises(pl_env.InvalidAction, match=r"action is .*; it must be (an integer|from 0 to|\d+ num)") as caught:
+        with pytest.raises(
+            pl_env.InvalidAction, match=r"action is .*; it must be (an integer|from 0 to|\d+ num)"
+        ) as caught:
             env.step(action)
         assert len(str(caught.value)) < 150
     np.testing.assert_array_equal(env.action_masks(), before)
