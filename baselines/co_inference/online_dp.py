@@ -35,7 +35,7 @@ _kept: dict[tuple[Family, float, int], Floats] = {}
 
 
 def tables(family: Family, capacity_j: float, n_tasks: int, points: int = POINTS) -> Floats:
-    """Expected values before the chains move, float64 (n_tasks + 1, 3, 2, points): [m, link, sun, b] of m tasks to come.
+    """Expected values of m tasks to come, the chains yet to move, float64 (n_tasks + 1, 3, 2, points): [m, link, sun, b].
 
     Args:
         family: What tasks are drawn from.
@@ -51,7 +51,7 @@ def tables(family: Family, capacity_j: float, n_tasks: int, points: int = POINTS
             quantile_menus(family),
             quality_of(np.array(family.levels)),
             np.array(weights_of(outlook)),
-            np.kron(link_transition(outlook.link_stay), sun_transition(outlook.sun_stay)),
+            np.kron(link_transition(outlook.link_stay), sun_transition(outlook.sun_stay)).astype(np.float64),
             outlook.harvest_j,
             capacity_j,
             n_tasks,
@@ -119,7 +119,7 @@ def between(values: Floats, place: float) -> float:
     """Linear interpolation."""
     low = min(int(place), len(values) - 2)
     share = place - low
-    return values[low] * (1.0 - share) + values[low + 1] * share
+    return float(values[low] * (1.0 - share) + values[low + 1] * share)
 
 
 @compiled

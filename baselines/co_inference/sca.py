@@ -1,6 +1,6 @@
 """Successive convex approximation in the authors' style: at each split, convex problems around the last solution.
 
-Around a point (r', f', p', f~') the products are bounded from above by the inequality of arithmetic and geometric means,
+Around a point (r', f', p', f~') products are bounded from above by the inequality of arithmetic and geometric means,
 
     r/f <= (a r² + 1/(a f²)) / 2,   a = 1/(r' f');      r f² <= (b r² + f⁴/b) / 2,   b = f'²/r',              (11)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +103,7 @@ def max_power(instance: Instance) -> Plan:
         seconds = radio_seconds(row, hardware, float(instance.gain[0]), float(hardware[MAX_POWER]))
         radio_joules = float(hardware[RADIO_WEIGHT] * hardware[MAX_POWER]) * seconds
         left, energy = float(instance.deadline[0]) - seconds, instance.battery_j - radio_joules
-        kept = _largest(lambda r, row=row, left=left: r * computing(row, left / r)[1], energy, _time_limit(row, left))
+        kept = _largest(partial(_computing_energy, row, left), energy, _time_limit(row, left))
         if kept > best:
             best = kept
             x = computing(row, left / kept)[0]
@@ -185,6 +186,11 @@ def or_skipped(instance: Instance, plan: Plan) -> Plan:
 def _time_limit(row: Floats, left: float) -> float:
     """Largest fraction that device and server compute in the time left at their highest frequencies."""
     return min(1.0, left / float(row[X0] + row[Y0])) if row[X0] + row[Y0] > 0 else 1.0
+
+
+def _computing_energy(row: Floats, left: float, kept: float) -> float:
+    """Weighted joules of device and server at a kept fraction, in the time left."""
+    return float(kept * computing(row, left / kept)[1])
 
 
 def _largest(energy_of: Callable[[float], float], energy: float, high: float) -> float:

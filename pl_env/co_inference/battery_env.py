@@ -1,4 +1,4 @@
-"""What both environments share: reset, observations, rendering. The physics is in ``dynamics.py`` and ``least_energy.py``."""
+"""What both environments share: reset, observations, infos, rendering. The step is in ``stepping.py``."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ class CoInferenceContinuousEnv(BatteryEnv):
     actions, wherever its frequency and power are not below the lowest of the action space.
 
     ## Action Space
-    `Box(-1, 1, (3 + S',))` for S' useful splits, by default `Box(-1, 1, (7,))`; a[3:] picks the split with the largest
-    entry. a[0] < 0 skips the task, else the kept fraction is r_min + (1 - r_min) a[0]. The power is
-    p_max 10^(1.5 (a[1] - 1)), the device's frequency f_max (.1 + .45 (a[2] + 1)); where the device runs the whole model,
-    it is as fast as the deadline needs. The kept fraction falls to what deadline and battery allow; below r_min the task
-    is skipped, at no cost. So no action of the space is illegal, and the info has no mask.
+    `Box(-1, 1, (3 + S',))` for S' useful splits, by default `Box(-1, 1, (7,))`; a[3:] picks the split with the
+    largest entry. a[0] < 0 skips the task, else the kept fraction is r_min + (1 - r_min) a[0]. The power is
+    p_max 10^(1.5 (a[1] - 1)), the device's frequency f_max (.1 + .45 (a[2] + 1)); where the device runs the whole
+    model, it is as fast as the deadline needs. The kept fraction falls to what deadline and battery allow; below r_min
+    the task is skipped, at no cost. So no action of the space is illegal, and the info has no mask.
 
     ## Observation Space
     That of `CoInferenceEnv`: a `Dict` of float32 arrays in [0, 1]; `energy` holds the least energies of the levels.

@@ -8,9 +8,6 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pl_env.co_inference.least_energy import (
     BANDWIDTH,
     BITS,
@@ -144,7 +141,7 @@ def radio_seconds(split: Floats, hardware: Floats, gain: float, power: float) ->
     if split[BITS] == 0.0:
         return 0.0
     nats = math.log1p(power * gain / hardware[NOISE])
-    return split[BITS] * math.log(2.0) / (hardware[BANDWIDTH] * nats)
+    return float(split[BITS] * math.log(2.0) / (hardware[BANDWIDTH] * nats))
 
 
 @compiled
@@ -211,7 +208,7 @@ def _energy_with(split: Floats, hardware: Floats, kept: float, x: float, left: f
         energy += split[K1] * kept**3 / device**2
     if split[Y0] > 0.0:
         energy += split[K3] * kept**3 / (left - device) ** 2
-    return energy
+    return float(energy)
 
 
 @compiled

@@ -61,10 +61,10 @@ class CoInferenceEnv(BatteryEnv):
     action outside the space raises it always.
 
     ## Information
-    `action_mask`; `invalid_action`; `served` and `quality`, tasks and sum of Q(r) so far; `battery_joules`; and, after a
-    step, what the task took: `split`, -1 if it was skipped, `kept_fraction`, `power_watts`, `device_hertz`,
-    `server_hertz`, `device_seconds`, `radio_seconds`, `server_seconds`, `energy_joules`, and `wasted_joules`, which the
-    full battery could not take.
+    `action_mask`; `invalid_action`; `served` and `quality`, tasks and sum of Q(r) so far; `battery_joules`; and, after
+    a step, what the task took: `split`, -1 if it was skipped, `kept_fraction`, `power_watts`, `device_hertz`,
+    `server_hertz`, `device_seconds`, `radio_seconds`, `server_seconds`, `energy_joules`, and `wasted_joules`, which
+    the full battery could not take.
 
     ## Arguments
     - `scenario`: the name of a preset ("default", "budget", "tiny") or a `Scenario`.

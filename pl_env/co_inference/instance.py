@@ -237,7 +237,7 @@ class Instance(Stored, ReadOnlyArrays):
 
     @cached_property
     def useful_splits(self) -> Ints:
-        """The splits that can be best, int64 (S',): where the server is better, those that send less than all before."""
+        """The splits that can be best, int64 (S',): where the server is better, those that send least so far."""
         everything = range(self.model.n_splits)
         return np.array(self.model.smaller_embeddings() if self.hardware.server_is_better else everything)
 

@@ -70,7 +70,7 @@ def computing(split: Floats, tau: float) -> tuple[float, float, float, float]:
 @compiled
 def shortest_radio(hardware: Floats, gain: float) -> float:
     """Seconds that a bit takes at full power: ln 2 / (B ln(1 + p_max g / (B N0)))."""
-    return math.log(2.0) / (hardware[BANDWIDTH] * math.log1p(hardware[MAX_POWER] * gain / hardware[NOISE]))
+    return float(math.log(2.0) / (hardware[BANDWIDTH] * math.log1p(hardware[MAX_POWER] * gain / hardware[NOISE])))
 
 
 @inlined
@@ -79,7 +79,7 @@ def radio_energy(hardware: Floats, gain: float, bits: float, seconds: float) -> 
     if bits == 0.0:
         return 0.0
     exponent = bits * math.log(2.0) / (hardware[BANDWIDTH] * seconds)
-    return seconds * (hardware[NOISE] / gain) * math.expm1(exponent)
+    return float(seconds * (hardware[NOISE] / gain) * math.expm1(exponent))
 
 
 @compiled

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pl_env.co_inference.dynamics import (
     DECISION_COLUMNS,
@@ -78,8 +77,8 @@ class Plan:
     def from_decisions(cls, decisions: Floats, n_tasks: int, **about: Any) -> Plan:
         """A plan from rows of decisions, float64 (n, 10), columns as in `dynamics`."""
         columns = (KEPT, POWER, DEVICE_HZ, SERVER_HZ, DEVICE_S, RADIO_S, SERVER_S, ENERGY, VALUE)
-        arrays = (np.array(decisions[:, column]) for column in columns)
-        return cls(decisions[:, SPLIT].astype(np.int64), *arrays, n_tasks, **about)
+        arrays: Any = (*(np.array(decisions[:, column]) for column in columns), n_tasks)
+        return cls(decisions[:, SPLIT].astype(np.int64), *arrays, **about)
 
     @classmethod
     def from_fractions(cls, instance: Instance, kept: Any, split: Any = None, **about: Any) -> Plan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ MOST_FLOP, MOST_BITS = 1e21, 1e18
 
 @dataclass(frozen=True)
 class SplitTable:
-    """A model of S blocks, which can be split after block s = 0 ... S: the device runs the first s, the server the rest.
+    """A model of S blocks, split after block s = 0 ... S: the device runs the first s, the server the rest.
 
     Attributes:
         name: Its name.
@@ -242,7 +242,7 @@ MODELS = tuple(_BUILDERS)
 """Names of the models that are built in."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def split_table(name: str) -> SplitTable:
     """The table of a model that is built in.
 

@@ -117,8 +117,14 @@ def test_action_values():
 
 def test_a_policy_plays_what_its_solver_plans():
     env = CoInferenceEnv("default")
-    rules = {"online-dp": online_dp.online_dp, "battery-price": prices.battery_price(), "fluid-price": prices.fluid_price,
-             "mpc-mean": prices.mpc_mean, "const-price": prices.const_price, "equal": prices.equal}  # fmt: skip
+    rules = {
+        "online-dp": online_dp.online_dp,
+        "battery-price": prices.battery_price(),
+        "fluid-price": prices.fluid_price,
+        "mpc-mean": prices.mpc_mean,
+        "const-price": prices.const_price,
+        "equal": prices.equal,
+    }
     for name, rule in rules.items():
         policy = RulePolicy(rule)
         for instance in samples("default", 3):
@@ -134,7 +140,8 @@ def test_what_rules_do_by_hand():
     price_0 = play(prices.battery_price(0.0, 0.0), instance)
     full = play(prices.greedy_full, instance)
     assert price_0.kept.tolist() == full.kept.tolist() == pytest.approx([0, 0.5, 0.85, 0.7])
-    assert play(prices.battery_price(1e6, 0.0), instance).served == 0
+    free = play(prices.battery_price(1e6, 0.0), instance)  # what would overflow: .1 J with task 1, .4 with task 2
+    assert free.kept == pytest.approx([0, 0, 0.8, 0])
     assert play(prices.equal, instance).kept == pytest.approx([0, 0, 0.75, 0.65])  # a share of .375 J
 
 

@@ -159,7 +159,7 @@ def test_bad_arguments():
     with pytest.raises(pl_env.InvalidValue, match=r"instance.n_levels is 3; it must be 11"):
         env.reset(options={"instance": other})
     few = helpers.random_instance(np.random.default_rng(0), n_tasks=1, continuous=True)
-    with pytest.raises(pl_env.InvalidValue, match="instance.continuous is True"):
+    with pytest.raises(pl_env.InvalidValue, match=r"instance.continuous is True"):
         CoInferenceEnv(n_levels=2).reset(options={"instance": few})
     resnet = Scenario.preset("static", model="resnet152", n_levels=11).sample(np.random.default_rng(0))
     with pytest.raises(pl_env.InvalidValue, match=r"len\(instance.useful_splits\) is 5; it must be 4"):

@@ -148,8 +148,8 @@ def test_a_general_solver_finds_no_more_from_any_start():
             rng.uniform(0.1, 1, 4),
             bounds=[(1e-4, 1)] * 4,
             constraints=[
-                {"type": "ineq", "fun": lambda x, T=deadline: 1 - seconds(x)[0] / T},
-                {"type": "ineq", "fun": lambda x, E=energy: 1 - joules(x) / E},
+                {"type": "ineq", "fun": lambda x, limit=deadline: 1 - seconds(x)[0] / limit},
+                {"type": "ineq", "fun": lambda x, limit=energy: 1 - joules(x) / limit},
             ],
             options={"maxiter": 500, "ftol": 1e-13},
         )

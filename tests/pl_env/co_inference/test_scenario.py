@@ -125,7 +125,7 @@ def test_files(tmp_path):
     instance.save(tmp_path / "one.npz")
     assert Instance.load(tmp_path / "one.npz") == instance
     (tmp_path / "two.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:-50])
-    with pytest.raises(FileFormatError, match="two.npz"):
+    with pytest.raises(FileFormatError, match=r"two\.npz"):
         Instance.load(tmp_path / "two.npz")
 
 

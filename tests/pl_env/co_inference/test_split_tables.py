@@ -74,5 +74,5 @@ def test_unknown_models_and_damaged_descriptions():
     with pytest.raises(UnknownName, match="there is no model 'gpt9'"):
         split_table("gpt9")
     for values in ({}, {"name": "x"}, 3):
-        with pytest.raises(InvalidValue, match="model is .*; it must have the entries"):
+        with pytest.raises(InvalidValue, match=r"model is .*; it must have the entries"):
             SplitTable.from_dict(values)
