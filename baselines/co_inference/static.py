@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.co_inference.dynamics import radio_seconds
-from pl_env.co_inference.instance import Instance, tables_of
+from pl_env.co_inference.instance import Instance
 from pl_env.co_inference.least_energy import (
     BITS,
     K1,
@@ -141,7 +141,7 @@ def random_draws(instance: Instance, *, seed: int = 0) -> Plan:
     rng = np.random.default_rng((RANDOM_POLICY_STREAM, seed, int(instance.content_hash()[:12], 16)))
     sending = [int(split) for split in instance.useful_splits if instance.model.embedding_bits[split] > 0]
     split = int(rng.choice(sending or [instance.model.n_splits - 1]))
-    row = tables_of(instance.model, instance.hardware, instance.levels, np.array([split])).splits[0]
+    row = instance.tables_at(np.array([split])).splits[0]
     hardware = instance.hardware
     kept, power, device, server = rng.random((4, _DRAWS))
     noise = hardware.bandwidth_hz * hardware.noise_w_per_hz
@@ -164,7 +164,7 @@ def random_draws(instance: Instance, *, seed: int = 0) -> Plan:
 def _best(instance: Instance, splits: Iterable[int] | NDArray[np.int64]) -> Plan:
     """The largest fraction over some splits."""
     splits = np.array(list(splits))
-    tables = tables_of(instance.model, instance.hardware, instance.levels, splits)
+    tables = instance.tables_at(splits)
     numbers = float(instance.gain[0]), float(instance.deadline[0]), instance.battery_j
     kept = [largest_fraction(row, tables.hardware, *numbers) for row in tables.splits]
     best = int(np.argmax(kept))

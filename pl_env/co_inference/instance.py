@@ -244,7 +244,11 @@ class Instance(Stored, ReadOnlyArrays):
     @cached_property
     def tables(self) -> Tables:
         """The useful splits, the hardware and the levels as the kernels take them."""
-        return tables_of(self.model, self.hardware, self.levels, self.useful_splits)
+        return self.tables_at(self.useful_splits)
+
+    def tables_at(self, splits: Ints) -> Tables:
+        """Likewise with other splits."""
+        return tables_of(self.model, self.hardware, self.levels, splits)
 
     @cached_property
     def tasks(self) -> Floats:

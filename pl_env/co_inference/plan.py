@@ -24,8 +24,8 @@ from pl_env.co_inference.dynamics import (
     use_all_resources,
     use_least_energy,
 )
-from pl_env.co_inference.instance import Floats, Instance, Ints, tables_of
-from pl_env.co_inference.least_energy import BITS, least_energy, shortest_radio
+from pl_env.co_inference.instance import Floats, Instance, Ints
+from pl_env.co_inference.least_energy import BITS, Tables, least_energy, shortest_radio
 
 LOWEST_POWER, LOWEST_HZ = 1e-3, 0.1
 """Lowest power and frequency that a continuous action can say, as fractions of the highest."""
@@ -96,7 +96,8 @@ class Plan:
             decisions[n, SPLIT] = -1
             if fraction > 0:
                 splits = instance.useful_splits if split is None else np.array([split[n]])
-                decide_task(instance, n, fraction, splits, decisions[n])
+                tables = instance.tables if split is None else instance.tables_at(splits)
+                decide_task(instance, n, fraction, tables, splits, decisions[n])
         return cls.from_decisions(decisions, instance.n_tasks, **about)
 
     @classmethod
@@ -104,7 +105,7 @@ class Plan:
         cls, instance: Instance, split: int, kept: float, power_w: float, device_hz: float, server_hz: float
     ) -> Plan:
         """One task, the first, with given resources, equations (1) to (3); it may break limits."""
-        numbers = tables_of(instance.model, instance.hardware, instance.levels, np.array([split]))
+        numbers = instance.tables_at(np.array([split]))
         decisions = np.zeros((1, DECISION_COLUMNS))
         use_all_resources(
             numbers.splits[0], numbers.hardware, instance.tasks[0], kept, power_w, device_hz, server_hz, decisions[0]
@@ -145,9 +146,9 @@ class Plan:
         instance: Instance = env.instance
         if not instance.continuous:
             return [int(level) + 1 for level in self.levels(instance)]
-        return [self._point(task, instance) for task in range(len(self))]
+        return [self.point(task, instance) for task in range(len(self))]
 
-    def _point(self, task: int, instance: Instance) -> tuple[float, ...]:
+    def point(self, task: int, instance: Instance) -> tuple[float, ...]:
         """A continuous action that makes the same of a task."""
         choice = np.where(instance.useful_splits == self.split[task], 1.0, -1.0).tolist()
         if self.split[task] < 0:
@@ -165,12 +166,11 @@ class Plan:
         return f"{self.solver or 'plan'}: mean weighted quality {self.objective:.4f}, {served} ({last})"
 
 
-def decide_task(instance: Instance, task: int, kept: float, splits: Ints, decision: Floats) -> None:
+def decide_task(instance: Instance, task: int, kept: float, tables: Tables, splits: Ints, decision: Floats) -> None:
     """Fill a decision, float64 (10,), with the least energy at a kept fraction over some splits.
 
     Nothing changes where the deadline is too short at all of them.
     """
-    tables = tables_of(instance.model, instance.hardware, instance.levels, splits)
     numbers, best = instance.tasks[task], math.inf
     gain, deadline = float(instance.gain[task]), float(instance.deadline[task])
     per_bit = shortest_radio(tables.hardware, gain)
