@@ -1,4 +1,4 @@
-"""Learning to spend a battery in co-inference. A system's room has ``Agent`` for `agents.load`, ``JOBS`` for train.py."""
+"""Learning co-inference. A system's room has ``Agent`` for `agents.load`, ``JOBS`` for train.py."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pl_env.co_inference.battery_env import BatteryEnv
 
 
 class Agent(TrainedAgent):
-    """A policy that takes the affordable action that gains most; where it must, it chooses power, speed and split too."""
+    """A policy that takes the affordable action that gains most; where it must, it chooses power and split too."""
 
     SYSTEM = "co_inference"
     network: BatteryNetwork
@@ -53,7 +53,8 @@ def best_levels(network: BatteryNetwork, batch: dict[str, Tensor]) -> Tensor:
     """The action of each state that gains most of those that the battery allows, int64 (B,); 0 skips."""
     gained = network({key: batch[key] for key in STATE})
     affordable = torch.cat([torch.ones_like(batch["battery"]), batch["energy"] <= batch["battery"]], dim=1) > 0
-    return gained.masked_fill(~affordable, -torch.inf).argmax(dim=1)
+    best: Tensor = gained.masked_fill(~affordable, -torch.inf).argmax(dim=1)
+    return best
 
 
 def points(network: BatteryNetwork, batch: dict[str, Tensor]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -116,11 +116,14 @@ class BatteryNetwork(nn.Module):
         harvest = self.config.harvest * observation["sun"][:, 1:]
         after = (battery - spent).clamp(min=0.0).add(harvest).clamp(max=1.0)
         left = observation["tasks_left"] - 1 / self.config.n_tasks
-        chains = torch.cat([left, observation["link"], observation["sun"]], dim=1)[:, None].expand(-1, after.shape[1], -1)
+        chains = torch.cat([left, observation["link"], observation["sun"]], dim=1)[:, None].expand(
+            -1, after.shape[1], -1
+        )
         features = torch.cat([after[..., None], (after[..., None] + _FLOOR).sqrt(), chains], dim=2)
         earned = torch.cat([torch.zeros_like(battery), observation["weight"] * self.quality], dim=1)
         total = earned + self.worth(features)[..., 0] * (left > 0.5 / self.config.n_tasks)
-        return total - total[:, :1]
+        gained: Tensor = total - total[:, :1]
+        return gained
 
     def choose_resources(self, deadline: Tensor, gain: Tensor, energy: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Power and frequency as an action says them, and scores of the splits.

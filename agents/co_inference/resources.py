@@ -117,7 +117,7 @@ def _part(network: BatteryNetwork) -> nn.Module:
 
 def _loss(network: BatteryNetwork, inputs: Tensor, chosen: Tensor, split: Tensor) -> tuple[Tensor, float]:
     """Error of power and frequency, where there are any, and of the split; share of wrong splits."""
-    found, scores = network.choose_resources(*inputs.split(1, dim=1))
+    found, scores = network.choose_resources(*torch.split(inputs, 1, dim=1))
     matters = ~chosen.isnan()
     error = nn.functional.smooth_l1_loss(found[matters], chosen[matters], beta=0.02)
     wrong = (scores.argmax(dim=1) != split).float().mean().item()

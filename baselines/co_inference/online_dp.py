@@ -35,7 +35,7 @@ _kept: dict[tuple[Family, float, int], Floats] = {}
 
 
 def tables(family: Family, capacity_j: float, n_tasks: int, points: int = POINTS) -> Floats:
-    """Expected values of m tasks to come, float64 (n_tasks + 1, 3, 2, points): [m, link, sun, b] before the chains move.
+    """Expected values of m tasks, float64 (n_tasks + 1, 3, 2, points): [m, link, sun, b] before the chains move.
 
     Args:
         family: What tasks are drawn from.
