@@ -44,10 +44,10 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 30
-    episodes: int = 100
+    rounds: int = 12
+    episodes: int = 80
     exploration: float = 0.1
-    updates: int = 400
+    updates: int = 300
     minibatch_size: int = 256
     learning_rate: float = 3e-3
     averaging: float = 0.005

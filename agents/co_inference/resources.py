@@ -38,9 +38,9 @@ class ResourcesConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 20
-    tasks: int = 20_000
-    updates: int = 500
+    rounds: int = 12
+    tasks: int = 10_000
+    updates: int = 400
     minibatch_size: int = 512
     learning_rate: float = 3e-3
     averaging: float = 0.005

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pl_env.co_inference.instance import Instance
 from pl_env.co_inference.plan import Plan
 from pl_env.co_inference.scenario import Scenario
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownName, shown
 from pl_env.files import Stored
 from pl_env.ranges import require
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -45,7 +45,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         made_by: What computed the plans and bounds: solver, versions of the software.
 
     Raises:
-        InvalidValue: Shapes disagree.
+        InvalidValue: Shapes disagree, or a bound is below what is attained.
     """
 
     KIND: ClassVar[str] = "co-inference-benchmark-set"
@@ -68,6 +68,13 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         for name in ("objective", "upper_bound"):
             length = len(getattr(self, name))
             require(length == m, f"len({name})", length, f"{m}, one for each instance")
+        require(isinstance(self.name, str), "name", self.name, "text")
+        good = bool(((self.objective >= 0) & (self.objective <= self.upper_bound + CERTIFIED)).all())
+        require(good and bool(np.isfinite(self.upper_bound).all()), "upper_bound", self.upper_bound, "above objective")
+
+    def __repr__(self) -> str:
+        certified = f"{int(self.is_optimal.sum())} certified optima"
+        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -84,9 +91,11 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
 
     def plan(self, m: int) -> Plan:
         """The best plan known of instance m."""
-        status = "optimal" if self.is_optimal[m] else "feasible"
-        instance, bound = self.scenario.instance(self.tasks[m]), float(self.upper_bound[m])
-        return Plan.from_levels(instance, self.levels[m], solver=self.name, status=status, bound=bound)
+        plan = Plan.from_levels(self.scenario.instance(self.tasks[m]), self.levels[m], solver=self.name)
+        bound = max(float(self.upper_bound[m]), plan.objective)
+        if bound - plan.objective <= CERTIFIED:
+            return replace(plan, status="optimal", bound=plan.objective)
+        return replace(plan, bound=bound)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         header = {"name": self.name, "scenario": self.scenario.to_dict(), "seed": self.seed, "made_by": self.made_by}

@@ -14,6 +14,7 @@ from pl_env.co_inference.dynamics import DEADLINE, GAIN, LINK_STATES, Draws
 from pl_env.co_inference.least_energy import SPLIT_COLUMNS, Tables, fill_menu
 from pl_env.co_inference.split_tables import SplitTable
 from pl_env.compiling import compiled
+from pl_env.errors import shown
 from pl_env.files import Stored
 from pl_env.ranges import require, require_integer, require_real
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -219,6 +220,10 @@ class Instance(Stored, ReadOnlyArrays):
         require(good, "levels", levels, f"ascending, from {LEAST_KEPT:g} to 1")
         for name in ("battery_j", "capacity_j", "value_scale"):
             object.__setattr__(self, name, float(getattr(self, name)))
+
+    def __repr__(self) -> str:
+        battery = f"{self.battery_j:g} of {self.capacity_j:g} J"
+        return f"<Instance: {self.n_tasks} tasks of {shown(self.model.name)}, battery {battery}>"
 
     @property
     def n_tasks(self) -> int:

@@ -26,6 +26,8 @@ from pl_env.co_inference.dynamics import (
 )
 from pl_env.co_inference.instance import Floats, Instance, Ints
 from pl_env.co_inference.least_energy import BITS, Tables, least_energy, shortest_radio
+from pl_env.errors import InfeasibleSchedule
+from pl_env.ranges import require
 
 LOWEST_POWER, LOWEST_HZ = 1e-3, 0.1
 """Lowest power and frequency that a continuous action can say, as fractions of the highest."""
@@ -89,8 +91,14 @@ class Plan:
             kept: float64 (n,), kept fraction of each of the first n tasks; 0 skips.
             split: int64 (n,), where to split; the best of all unless given.
             **about: ``solver``, ``status``, ``bound`` and ``elapsed``.
+
+        Raises:
+            InvalidValue: A fraction is out of range, or there are too many.
+            InfeasibleSchedule: A deadline is too short for its fraction.
         """
         kept = np.asarray(kept, dtype=np.float64)
+        good = kept.ndim == 1 and len(kept) <= instance.n_tasks and bool(((kept >= 0) & (kept <= 1)).all())
+        require(good, "kept", kept, f"from 0 to 1, for each of at most {instance.n_tasks} tasks")
         decisions = np.zeros((len(kept), DECISION_COLUMNS))
         for n, fraction in enumerate(kept.tolist()):
             decisions[n, SPLIT] = -1
@@ -117,9 +125,16 @@ class Plan:
     @classmethod
     def from_levels(cls, instance: Instance, levels: Any, **about: Any) -> Plan:
         """Each task at a level, -1 for skipped, with least energy; otherwise as `from_fractions`."""
-        levels = np.asarray(levels, dtype=np.int64)
+        levels = np.asarray(levels)
+        good = levels.ndim == 1 and (levels.dtype.kind in "iu" or len(levels) == 0)
+        good = good and bool(((levels >= -1) & (levels < instance.n_levels)).all())
+        require(good, "levels", levels, f"for each task -1, or a level from 0 to {instance.n_levels - 1}")
+        levels = levels.astype(np.int64)
         kept = np.where(levels >= 0, instance.levels[levels], 0.0)
         return cls.from_fractions(instance, kept, **about)
+
+    def __repr__(self) -> str:
+        return f"<Plan {self}>"
 
     def __len__(self) -> int:
         return len(self.split)
@@ -169,7 +184,8 @@ class Plan:
 def decide_task(instance: Instance, task: int, kept: float, tables: Tables, splits: Ints, decision: Floats) -> None:
     """Fill a decision, float64 (10,), with the least energy at a kept fraction over some splits.
 
-    Nothing changes where the deadline is too short at all of them.
+    Raises:
+        InfeasibleSchedule: The deadline is too short at all of them.
     """
     numbers, best = instance.tasks[task], math.inf
     gain, deadline = float(instance.gain[task]), float(instance.deadline[task])
@@ -182,3 +198,5 @@ def decide_task(instance: Instance, task: int, kept: float, tables: Tables, spli
             use_least_energy(row, tables.hardware, numbers, kept, seconds, decision)
             decision[SPLIT] = split
             decision[VALUE] = instance.weight[task] * quality(kept) / instance.value_scale
+    if math.isinf(best):
+        raise InfeasibleSchedule(f"plan: task {task}: its deadline of {deadline:.6g} s is too short to keep {kept:.6g}")

@@ -8,6 +8,8 @@ and normalisations are not counted.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from pl_env.errors import InvalidValue, UnknownName
+from pl_env.errors import FileFormatError, InvalidValue, UnknownName, shown
+from pl_env.files import read_json, write_atomically
 from pl_env.ranges import require, require_real
 
 FLOP_PER_MAC = 2
 BITS_PER_NUMBER = 16
 IMAGE_BITS = 640 * 480 * 24
 """The raw input of a vision model is the camera's image, not the tensor that the network reads."""
+
+_FORMAT, _VERSION = "pl-env-split-table", 1
 
 MOST_SPLITS = 100_000
 MOST_FLOP, MOST_BITS = 1e21, 1e18
@@ -62,6 +67,9 @@ class SplitTable:
         require(ascending, "device_flop", self.device_flop, "ascending")
         require(self.embedding_bits[-1] == 0, "embedding_bits[-1]", self.embedding_bits[-1], "0")
 
+    def __repr__(self) -> str:
+        return f"<SplitTable {shown(self.name)}: {self.n_splits} splits, {self.total_flop / 1e9:.4g} GFLOP>"
+
     @property
     def n_splits(self) -> int:
         """Number of splits S + 1."""
@@ -95,6 +103,24 @@ class SplitTable:
             "parameters": int(self.parameters),
         }
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file, whole or not at all."""
+        content = {"format": _FORMAT, "version": _VERSION, "table": self.to_dict()}
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SplitTable:
+        """Read what `save` wrote.
+
+        Raises:
+            FileFormatError: The file is missing, damaged or of another kind.
+        """
+        content = read_json(path, _FORMAT, _VERSION, "a split table")
+        try:
+            return cls.from_dict(content.get("table"))  # type: ignore[arg-type]
+        except InvalidValue as error:
+            raise FileFormatError(f"{os.fspath(path)}: not a valid split table ({error})") from None
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SplitTable:
         """The table that `to_dict` described.
@@ -104,7 +130,7 @@ class SplitTable:
         """
         fields = {"name", "device_flop", "embedding_bits", "parameters"}
         if not isinstance(values, Mapping) or set(values) != fields:
-            raise InvalidValue(f"model is {values!r}; it must have the entries {', '.join(sorted(fields))}")
+            raise InvalidValue(f"model is {shown(values)}; it must have the entries {', '.join(sorted(fields))}")
         return cls(**values)
 
 

@@ -52,7 +52,12 @@ def test_the_report_of_a_few_instances(tmp_path, monkeypatch, capsys):
     assert main([*arguments, "--out", str(tmp_path), "--cache", str(tmp_path / "cache")]) == 0
     capsys.readouterr()
     report = (tmp_path / "reproduction-co-inference.md").read_text()
-    for words in ("No number on this page is the paper's", "## Where to split", "never above", "was broken by 0 of 1,000"):
+    for words in (
+        "No number on this page is the paper's",
+        "## Where to split",
+        "never above",
+        "was broken by 0 of 1,000",
+    ):
         assert words in report
     for figure in figures():
         assert (tmp_path / "images" / "co_inference" / f"{figure.name}.png").stat().st_size > 5000

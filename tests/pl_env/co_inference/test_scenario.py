@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pl_env.co_inference import Instance, Scenario, SplitTable, split_table
-from pl_env.errors import FileFormatError, InvalidValue, UnknownName
+from pl_env.co_inference import BenchmarkSet, Instance, Plan, Scenario, SplitTable, benchmark, split_table
+from pl_env.errors import FileFormatError, InfeasibleSchedule, InvalidValue, UnknownName
 from tests import co_inference_helpers as helpers
 
 TABLE = SplitTable("mine", (0.0, 1e9, 3e9), (1e6, 2e5, 0.0))
@@ -127,6 +127,32 @@ def test_files(tmp_path):
     (tmp_path / "two.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:-50])
     with pytest.raises(FileFormatError, match=r"two\.npz"):
         Instance.load(tmp_path / "two.npz")
+
+
+def test_sets_are_stored_and_forged_ones_refused(tmp_path):
+    found = benchmark("co-inference-100")
+    found.save(tmp_path / "set.npz")
+    assert BenchmarkSet.load(tmp_path / "set.npz") == found
+    most = found.upper_bound
+    for wrong in ({"upper_bound": most[1:]}, {"upper_bound": most - 0.1}, {"upper_bound": most * np.inf}, {"name": 3}):
+        with pytest.raises(InvalidValue, match=r"(upper_bound|name).* is .*; it must be"):
+            replace(found, **wrong)
+    for level in (11, 2**62, -2):
+        levels = found.levels.copy()
+        levels[0, 0] = level
+        with pytest.raises(InvalidValue, match=r"levels is .* a level from 0 to 10"):
+            replace(found, levels=levels).plan(0)
+    with pytest.raises(UnknownName, match="there is no benchmark set 'x'"):
+        benchmark("x")
+
+
+def test_plans_of_fractions_out_of_range():
+    instance = sample(n_tasks=2)
+    for kept in ([1.5], [np.nan], [0.5] * 3, 0.5):
+        with pytest.raises(InvalidValue, match=r"kept is .*; it must be from 0 to 1, for each of at most 2 tasks"):
+            Plan.from_fractions(instance, kept)
+    with pytest.raises(InfeasibleSchedule, match=r"task 0: its deadline of 0.01 s is too short to keep 0.9"):
+        Plan.from_fractions(replace(instance, deadline=np.array([0.01, 1.0])), [0.9])
 
 
 def test_what_remains():
