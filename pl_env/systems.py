@@ -47,6 +47,10 @@ SYSTEMS: dict[str, System] = {
     "cold_start": {
         "environments": {"ColdStart-v0": "default"},
         "entry_point": "pl_env.cold_start.env:ColdStartEnv",
+    },
+    "co_inference": {
+        "environments": {"CoInference-v0": "default", "CoInferenceContinuous-v0": "continuous"},
+        "entry_point": "pl_env.co_inference.environments:environment",
         "vector_entry_point": None,
     },
 }

@@ -1,0 +1,1 @@
+"""Planners for co-inference."""
