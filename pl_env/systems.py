@@ -47,6 +47,7 @@ SYSTEMS: dict[str, System] = {
     "cold_start": {
         "environments": {"ColdStart-v0": "default"},
         "entry_point": "pl_env.cold_start.env:ColdStartEnv",
+        "vector_entry_point": None,
     },
     "co_inference": {
         "environments": {"CoInference-v0": "default", "CoInferenceContinuous-v0": "continuous"},

@@ -77,11 +77,8 @@ def test_lists_figures_and_prints_the_code_version(capsys):
     assert [name for _, name in of_partial_loading] == ["fig1", "fig6", "fig7", "fig8", "fig9", "slots"]
     of_slide = [line.split()[1] for line in lines if line.startswith("slide ")]
     assert of_slide == ["served", "gain", "presets", "latency"]
-<<<<<<< HEAD
-=======
     of_co_inference = [line.split()[1] for line in lines if line.startswith("co_inference ")]
     assert of_co_inference == ["distortion", "splits", "streams", "output-distortion"]
->>>>>>> h/coinference
     assert lines[-2:] == [code_version(), code_version("slide")]
     assert code_version() != code_version("slide")
 
