@@ -1,7 +1,8 @@
 """Imitation: states that the learner itself comes to (DAgger), labelled with what every legal action is worth there.
 
 Labels are as cheap as a pass of the network, so no state is kept: every round plays new episodes, and learns from them
-alone. A round depends on nothing but the weights that it starts from, the seed, and its number.
+alone. While it learns, the next round's episodes are played in a process of their own, by the weights that it began
+with. So a round depends on nothing but the weights that it and the one before it start from, the seed, and its number.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agents.ahead import Ahead
+from agents.muon import Muon
 from agents.partial_loading.families import Family
 from agents.partial_loading.network import Observation, SchedulingNetwork, select
 from agents.partial_loading.observing import Arrays, loading_of, masked_scores, observe, take
@@ -24,7 +28,7 @@ from baselines.partial_loading.action_values import ILLEGAL
 from baselines.partial_loading.expected_uploads import later_upload_ns
 from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require, require_integer, require_real
-from pl_env.seeds import TRAINING_STREAM, small_seed
+from pl_env.seeds import TRAINING_STREAM
 
 _ALIKE = 0.05
 """Users by which actions may differ that count as equally good."""
@@ -52,7 +56,7 @@ class ImitationConfig:
             in four states of five; it rises to 1 where the learner is not.
         epochs: Passes over a round's states.
         minibatch_size: States in a minibatch.
-        learning_rate: AdamW's at its highest; it falls linearly to 0.
+        learning_rate: Muon's at its highest; it falls linearly to 0.
         averaging: Each update's share in the moving average of weights, which is what is evaluated.
         best_weight: Weight of -log(probability of the best actions). Where values are drawn, 0: which action is best
             is noise there, while the noise of the expected loss averages out.
@@ -73,7 +77,7 @@ class ImitationConfig:
     easy_share: float = 0.1
     epochs: int = 2
     minibatch_size: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     averaging: float = 0.01
     best_weight: float = 1.0
     value_weight: float = 10.0
@@ -118,32 +122,37 @@ PlayRound = Callable[[SchedulingNetwork, int, np.random.Generator], LabelledStat
 
 
 class Imitation:
-    """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`."""
+    """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`.
+
+    The network that it reports holds two: the learner, and the player, which is the learner of a round ago.
+    """
 
     name = "imitation"
     measures: tuple[Measure, ...] = (
         Measure("reached", "share of its teacher's value\nthat the learner reaches"),
         Measure("regret", "users lost by a decision,\nwhere it is not sure", "log"),
     )
-    network: SchedulingNetwork
+    network: nn.ModuleDict
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, play_round: PlayRound, config: ImitationConfig, seed: int) -> None:
+    def __init__(self, play_round: PlayRound, config: ImitationConfig, seed: int, processes: int = 1) -> None:
         """Set the stage.
 
         Args:
             play_round: Plays and labels.
             config: How.
             seed: Seed of the training.
+            processes: 2 to play ahead while it learns, 1 for no process besides this one.
         """
         self.rounds = config.rounds
         self._play_round, self._config, self._seed = play_round, config, seed
+        self._ahead: Ahead[LabelledStates] = Ahead(processes)
 
     def begin(self, average: SchedulingNetwork) -> None:
         """Learn from these weights on, and move them along."""
         self._average = average
-        self.network = copy.deepcopy(average)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
+        self.network = nn.ModuleDict({"learner": copy.deepcopy(average), "player": copy.deepcopy(average)})
+        self.optimizer = Muon(self.network["learner"].parameters())
 
     def round(self, number: int, place: int) -> dict[str, float]:
         """One round: play, label, learn.
@@ -156,11 +165,16 @@ class Imitation:
             What to log: ``loss``, ``regret`` in users per decision, ``reached``, ``states``.
         """
         config = self._config
-        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
-        torch.manual_seed(small_seed(TRAINING_STREAM, self._seed, number))
-        states = self._play_round(self.network, place, rng)
+        learner, player = self.network["learner"], self.network["player"]
+        states = self._ahead.answer(number, *self._play(number, place))
+        player.load_state_dict(learner.state_dict())
+        if place + 1 < config.rounds:
+            self._ahead.begin(number + 1, *self._play(number + 1, place + 1))
+        else:
+            self._ahead.close()
         if len(states.values) == 0:  # the learner was sure of all of them
             return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
+        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number, 1))
         losses, regrets = [], []
         updates_per_epoch = -(-len(states.values) // config.minibatch_size)
         for epoch in range(config.epochs):
@@ -178,16 +192,22 @@ class Imitation:
             "states": float(len(states.values)),
         }
 
+    def _play(self, number: int, place: int) -> tuple[Any, ...]:
+        """What plays a round's episodes, and what it is given."""
+        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
+        return self._play_round, self.network["player"], place, rng
+
     def _update(self, states: LabelledStates, rows: Tensor, learning_rate: float) -> tuple[float, float]:
         """Learn from a minibatch; gives `_loss` of it."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss, regret = _loss(self.network, states, rows, self._config)
+        learner = self.network["learner"]
+        loss, regret = _loss(learner, states, rows, self._config)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         self.optimizer.step()
-        update_average(self._average, self.network, self._config.averaging)
+        update_average(self._average, learner, self._config.averaging)
         return loss.item(), regret.item()
 
 

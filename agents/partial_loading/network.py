@@ -72,7 +72,7 @@ class _Tokens(NamedTuple):
     """What the network sees of n states: T models of each that can still be served, padded."""
 
     nodes: Tensor  # (n, T, node features)
-    edges: Tensor  # (n, T, T, edge features), from the model of the second axis to that of the third
+    edges: Tensor  # (edge features, n, T, T), from the model of the second axis to that of the third
     present: Tensor  # bool (n, T)
     models: Tensor  # int64 (n, T), the models' numbers
 
@@ -126,8 +126,7 @@ class SchedulingNetwork(nn.Module):
 
     def _forward(self, observation: Observation, useful: Tensor, most: int) -> tuple[Tensor, Tensor]:
         tokens = self._tokens(observation, useful, most)
-        biases = self.edge(tokens.edges).permute(0, 3, 1, 2)  # (n, heads · layers, T, T)
-        biases = biases.masked_fill(~tokens.present[:, None, None, :], -1e9)
+        biases = self._biases(tokens)
         codes = self.encode(tokens.nodes)
         for layer, bias in zip(self.layers, biases.chunk(self.config.layers, dim=1), strict=True):
             codes = layer(codes, bias)
@@ -145,6 +144,14 @@ class SchedulingNetwork(nn.Module):
         scores = token_scores.new_zeros(n, n_models, self.config.batch_cap)
         scores = scores.scatter_add(1, tokens.models[:, :, None].expand_as(token_scores), token_scores)
         return scores.flatten(start_dim=1), self.value(context)
+
+    def _biases(self, tokens: _Tokens) -> Tensor:
+        """Biases of all attention, (n, heads · layers, T, T): the edge network, pairs along the long axis."""
+        first, _, last = self.edge
+        flat = tokens.edges.flatten(start_dim=1)
+        hidden = torch.relu(torch.addmm(first.bias[:, None], first.weight, flat))
+        biases = torch.addmm(last.bias[:, None], last.weight, hidden).view(-1, *tokens.edges.shape[1:])
+        return biases.masked_fill(~tokens.present[None, :, None, :], -1e9).transpose(0, 1)
 
     def _tokens(self, observation: Observation, useful: Tensor, most: int) -> _Tokens:
         models = useful.byte().topk(most, dim=1).indices
@@ -195,7 +202,7 @@ class SchedulingNetwork(nn.Module):
             _compressed(budget[:, :, None] - forth - smallest_time[:, None, :]),
             _compressed(after[:, :, None] - forth - smallest_time[:, None, :]),
         ]
-        return _Tokens(nodes, torch.stack(edges, dim=3), present, models)
+        return _Tokens(nodes, torch.stack(edges), present, models)
 
 
 def select(observation: Observation, rows: Tensor) -> Observation:

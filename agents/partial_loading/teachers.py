@@ -26,12 +26,18 @@ def plays_for(family: Family, config: ImitationConfig) -> PlayRound:
     Raises:
         UnsupportedInstance: The sharing has no clusters and channels are drawn anew; nothing covers that.
     """
-    label = _label_for(family, config)
+    return partial(_play_round, family, _label_for(family, config), config)
 
-    def play_round(network: SchedulingNetwork, number: int, rng: np.random.Generator) -> LabelledStates:
-        return play(network, family, label, config, rng, teacher_plays=number < config.teacher_rounds)
 
-    return play_round
+def _play_round(
+    family: Family,
+    label: Label,
+    config: ImitationConfig,
+    network: SchedulingNetwork,
+    number: int,
+    rng: np.random.Generator,
+) -> LabelledStates:
+    return play(network, family, label, config, rng, teacher_plays=number < config.teacher_rounds)
 
 
 def _label_for(family: Family, config: ImitationConfig) -> Label:
