@@ -1,8 +1,8 @@
 """Muon: momentum whose matrices are made orthogonal, so that an update moves all directions alike.
 
-See K. Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024, and, for the scale of an update, J. Liu
-et al., Muon is scalable for LLM training, 2025. Unlike `torch.optim.Muon` it takes all weights of a network: what is no
-matrix is Adam's; and it stays in float32, in which small matrices cost nothing.
+See K. Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024, and, for the scale of an update,
+J. Liu et al., Muon is scalable for LLM training, 2025. Unlike `torch.optim.Muon` it takes all weights of a network:
+what is no matrix is Adam's; and it stays in float32, in which small matrices cost nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
     By Newton and Schulz's iteration, with the coefficients of Jordan et al.
     """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    wide = wide / (wide.norm() + _EPSILON)
+    wide: Tensor = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide / (torch.linalg.matrix_norm(wide) + _EPSILON)
     for _ in range(steps):
         gram = wide @ wide.T
         wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide

@@ -29,6 +29,10 @@ _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 
 _CHUNK = 64
+"""Most states that pass at once."""
+
+_MOST_PAIRS = 100_000
+"""Most pairs of models that pass at once, so that they stay in the cache."""
 
 _TRUST_AT_FIRST = 8.0
 """Score of a user that a planner expects more: a tenth of a user makes an action about twice as likely."""
@@ -115,12 +119,16 @@ class SchedulingNetwork(nn.Module):
             return self._forward(observation, useful, max(1, int(counts[0])))
         # States with about as many models together, so that little is padded.
         order = counts.argsort(stable=True)
-        scores, values = [], []
-        for rows in torch.split(order, _CHUNK):
-            most = max(1, int(counts[rows[-1]]))
+        scores: list[Tensor] = []
+        values: list[Tensor] = []
+        end = len(order)
+        while end > 0:
+            most = max(1, int(counts[order[end - 1]]))
+            rows = order[max(0, end - max(1, min(_CHUNK, _MOST_PAIRS // most**2))) : end]
+            end -= len(rows)
             part_scores, part_values = self._forward(select(observation, rows), useful[rows], most)
-            scores.append(part_scores)
-            values.append(part_values)
+            scores.insert(0, part_scores)
+            values.insert(0, part_values)
         back = order.argsort()
         return torch.cat(scores)[back], torch.cat(values)[back]
 
@@ -147,10 +155,13 @@ class SchedulingNetwork(nn.Module):
 
     def _biases(self, tokens: _Tokens) -> Tensor:
         """Biases of all attention, (n, heads · layers, T, T): the edge network, pairs along the long axis."""
-        first, _, last = self.edge
-        flat = tokens.edges.flatten(start_dim=1)
-        hidden = torch.relu(torch.addmm(first.bias[:, None], first.weight, flat))
-        biases = torch.addmm(last.bias[:, None], last.weight, hidden).view(-1, *tokens.edges.shape[1:])
+        pairs = tokens.edges.flatten(start_dim=1)
+        for layer in self.edge:
+            if isinstance(layer, nn.Linear):
+                pairs = torch.addmm(layer.bias[:, None], layer.weight, pairs)
+            else:
+                pairs = layer(pairs)
+        biases = pairs.view(-1, *tokens.edges.shape[1:])
         return biases.masked_fill(~tokens.present[None, :, None, :], -1e9).transpose(0, 1)
 
     def _tokens(self, observation: Observation, useful: Tensor, most: int) -> _Tokens:

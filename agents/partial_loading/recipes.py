@@ -6,7 +6,7 @@ from agents.partial_loading.imitation import ImitationConfig
 from agents.partial_loading.training import TrainingConfig
 
 RECIPES = {
-    "bls": TrainingConfig(),
+    "bls": TrainingConfig(imitation=ImitationConfig(rounds=90)),
     "fading": TrainingConfig(
         planned_values=True,
         imitation=ImitationConfig(
