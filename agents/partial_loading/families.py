@@ -89,13 +89,9 @@ class Family:
         """Whether all episodes are of one scenario, so that an environment can play them."""
         return all(getattr(self, name) is None for name in DRAWN) and not self.few_backbones
 
-    def parts(self) -> list[Family]:
-        """Families to play one after the other, all with the same share: one for each way of sharing.
-
-        Twice as many where numbers of models differ, which episodes side by side must not.
-        """
-        parts = [replace(self, sharing=(kind,)) for kind in self.sharing] if self.sharing else [self]
-        return parts if self.n_models is None else 2 * parts
+    def kinds(self) -> list[Family]:
+        """The families of each way of sharing."""
+        return [replace(self, sharing=(kind,)) for kind in self.sharing] if self.sharing else [self]
 
     def sample(self, rng: np.random.Generator, count: int) -> list[Instance]:
         """Draw episodes, all with the same number of models.

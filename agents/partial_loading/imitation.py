@@ -11,7 +11,8 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +20,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.ahead import Ahead
+from agents.ahead import Ahead, Call
 from agents.muon import Muon
-from agents.partial_loading.families import Family
 from agents.partial_loading.network import Observation, SchedulingNetwork
 from agents.partial_loading.observing import Arrays, loading_of, masked_scores, observe, take
 from agents.training import Measure, update_average
@@ -60,10 +60,6 @@ class Teacher(NamedTuple):
     costly: bool = False
 
 
-FindTeacher = Callable[[Sequence[Instance]], Teacher]
-"""The teacher of some instances."""
-
-
 @dataclass(frozen=True)
 class ImitationConfig:
     """How to imitate.
@@ -86,6 +82,8 @@ class ImitationConfig:
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
         searched_actions: Where values come from a search, it values so many of the actions that the learner likes best,
             besides its own.
+        parts: Parts that a round's episodes of each way of sharing are played in, side by side where there are
+            processes; episodes of a part have the same number of models.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -105,6 +103,7 @@ class ImitationConfig:
     best_weight: float = 1.0
     value_weight: float = 10.0
     searched_actions: int = 3
+    parts: int = 1
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
@@ -121,6 +120,7 @@ class ImitationConfig:
         require_real("best_weight", self.best_weight, 0)
         require_real("value_weight", self.value_weight, 0)
         require_integer("searched_actions", self.searched_actions, 0)
+        require_integer("parts", self.parts, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,9 @@ def _more(value: NDArray[np.float32], n_models: int, most: int, fill: float) -> 
     return more
 
 
-PlayRound = Callable[[nn.Module, int, Generator], LabelledStates]
-"""Plays a round's episodes, from the network, the round's number in the stage and the source of all randomness."""
+PlayPart = Callable[[nn.Module, int, Generator], LabelledStates]
+"""Plays a part of a round's episodes, from the network, the round's number in the stage and the source of all
+randomness. To be pickled."""
 
 
 class Imitation:
@@ -219,17 +220,17 @@ class Imitation:
     network: nn.ModuleDict
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, play_round: PlayRound, config: ImitationConfig, seed: int, processes: int = 1) -> None:
+    def __init__(self, plays: Sequence[PlayPart], config: ImitationConfig, seed: int, processes: int = 1) -> None:
         """Set the stage.
 
         Args:
-            play_round: Plays and labels.
+            plays: Play and label, the parts of a round.
             config: How.
             seed: Seed of the training.
-            processes: 2 to play ahead while it learns, 1 for no process besides this one.
+            processes: This one, which learns, and those that play ahead meanwhile.
         """
         self.rounds = config.rounds
-        self._play_round, self._config, self._seed = play_round, config, seed
+        self._plays, self._config, self._seed = plays, config, seed
         self._ahead: Ahead[LabelledStates] = Ahead(processes)
 
     def begin(self, average: SchedulingNetwork) -> None:
@@ -250,15 +251,15 @@ class Imitation:
         """
         config = self._config
         learner, player = self.network["learner"], self.network["player"]
-        states = self._ahead.answer(number, *self._play(number, place))
+        states = LabelledStates.join(self._ahead.answers(number, self._calls(number, place)))
         player.load_state_dict(learner.state_dict())
         if place + 1 < config.rounds:
-            self._ahead.begin(number + 1, *self._play(number + 1, place + 1))
+            self._ahead.begin(number + 1, self._calls(number + 1, place + 1))
         else:
             self._ahead.close()
         if len(states) == 0:  # the learner was sure of all of them
             return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
-        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number, 1))
+        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
         losses, regrets = [], []
         updates_per_epoch = -(-len(states) // config.minibatch_size)
         for epoch in range(config.epochs):
@@ -275,10 +276,14 @@ class Imitation:
             "states": float(len(states)),
         }
 
-    def _play(self, number: int, place: int) -> tuple[Any, ...]:
-        """What plays a round's episodes, and what it is given."""
-        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
-        return self._play_round, self.network["player"], place, rng
+    def _calls(self, number: int, place: int) -> list[Call[LabelledStates]]:
+        """What plays the parts of a round's episodes."""
+        return [
+            partial(
+                play, self.network["player"], place, np.random.default_rng((TRAINING_STREAM, self._seed, number, n))
+            )
+            for n, play in enumerate(self._plays, 1)
+        ]
 
     def _update(self, states: LabelledStates, rows: NDArray[np.int64], learning_rate: float) -> tuple[float, float]:
         """Learn from a minibatch; gives `_loss` of it."""
@@ -315,40 +320,23 @@ def _loss(
 
 def play(
     learner: SchedulingNetwork,
-    family: Family,
-    find_teacher: FindTeacher,
+    instances: Sequence[Instance],
+    teacher: Teacher,
     config: ImitationConfig,
     rng: Generator,
     teacher_plays: bool = False,
 ) -> LabelledStates:
-    """Play a round's episodes to their ends and label states on the way.
+    """Play episodes side by side to their ends and label states on the way.
 
     Args:
         learner: Who plays.
-        family: What to play.
-        find_teacher: Finds the teacher.
+        instances: What.
+        teacher: Who labels.
         config: How.
         rng: The source of all randomness.
         teacher_plays: The teacher plays in all episodes, and all states are learnt from.
     """
-    count = -(-config.episodes // 3) if teacher_plays else config.episodes
-    parts = family.parts()
-    each = -(-count // len(parts))
-    return LabelledStates.join(
-        [_play(learner, part.sample(rng, each), find_teacher, config, rng, teacher_plays) for part in parts]
-    )
-
-
-def _play(
-    learner: SchedulingNetwork,
-    instances: Sequence[Instance],
-    find_teacher: FindTeacher,
-    config: ImitationConfig,
-    rng: Generator,
-    teacher_plays: bool,
-) -> LabelledStates:
-    """Play episodes side by side."""
-    n, cap, teacher = len(instances), learner.config.batch_cap, find_teacher(instances)
+    n, cap = len(instances), learner.config.batch_cap
     episodes = Episodes(instances, cap)
     by_teacher = (rng.random(n) < config.teacher_share) | teacher_plays
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher

@@ -15,9 +15,10 @@ RECIPES = {
     ),
     "general-hard": TrainingConfig(
         initial="any-library",
-        imitation=ImitationConfig(rounds=70, episodes=128, teacher_rounds=0, learning_rate=1.5e-3),
+        processes=3,
+        imitation=ImitationConfig(rounds=70, episodes=160, teacher_rounds=0, learning_rate=5e-3, epochs=4, parts=2),
     ),
-    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
+    "any-library": TrainingConfig(processes=3, imitation=ImitationConfig(rounds=72, episodes=128, epochs=2, parts=2)),
 }
 """By the name of the family."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.partial_loading.families import Family
-from agents.partial_loading.imitation import ImitationConfig, LabelledStates, PlayRound, Teacher, play
+from agents.partial_loading.imitation import ImitationConfig, LabelledStates, PlayPart, Teacher, play
 from agents.partial_loading.network import SchedulingNetwork
 from baselines.partial_loading.action_values import action_values
 from baselines.partial_loading.lookahead import sampled_values
@@ -22,25 +22,33 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-def plays_for(family: Family, config: ImitationConfig) -> PlayRound:
-    """How a round of imitation gets its labelled states; to be pickled.
+def plays_for(family: Family, config: ImitationConfig) -> list[PlayPart]:
+    """How a round of imitation gets its labelled states.
 
     Raises:
         UnsupportedInstance: The sharing has no clusters and channels are drawn anew; nothing covers that.
     """
-    for part in family.parts():
-        teacher_of(config, part.sample(np.random.default_rng(0), 1))
-    return partial(_play_round, family, config)
+    kinds = family.kinds()
+    for kind in kinds:
+        teacher_of(kind.sample(np.random.default_rng(0), 1), config)
+    episodes = -(-config.episodes // (len(kinds) * config.parts))
+    return [partial(_play_part, kind, config, episodes) for kind in kinds * config.parts]
 
 
-def _play_round(
-    family: Family, config: ImitationConfig, network: SchedulingNetwork, number: int, rng: np.random.Generator
+def _play_part(
+    family: Family,
+    config: ImitationConfig,
+    episodes: int,
+    network: SchedulingNetwork,
+    number: int,
+    rng: np.random.Generator,
 ) -> LabelledStates:
     teacher_plays = number < config.teacher_rounds
-    return play(network, family, partial(teacher_of, config), config, rng, teacher_plays)
+    instances = family.sample(rng, -(-episodes // 3) if teacher_plays else episodes)
+    return play(network, instances, teacher_of(instances, config), config, rng, teacher_plays)
 
 
-def teacher_of(config: ImitationConfig, instances: Sequence[Instance]) -> Teacher:
+def teacher_of(instances: Sequence[Instance], config: ImitationConfig) -> Teacher:
     """Clustered sharing has exact values, or sampled ones where channels are drawn anew; other sharing a search.
 
     Raises:

@@ -34,8 +34,8 @@ class TrainingConfig:
             is of use where channels are drawn anew.
         threads: Threads of torch in this process. More gain nothing for networks this small, and where other
             programs want the cores they wait for each other: two threads took 8 times as long as one.
-        processes: 2 to play a round of imitation while the one before it is learnt from, 1 to do one after the other.
-            The weights are the same.
+        processes: This one, in which imitation learns, and those that play the next round meanwhile; 1 to do one after
+            the other. The weights are the same.
         imitation: The first stage.
         fine_tuning: The second.
 
@@ -59,7 +59,7 @@ class TrainingConfig:
         require(isinstance(self.initial, str), "initial", self.initial, "the name or folder of an agent, or empty")
         self.network(1)
         require_integer("threads", self.threads, 1, 1024)
-        require_integer("processes", self.processes, 1, 2)
+        require_integer("processes", self.processes, 1, 64)
         require_integer("imitation.rounds + fine_tuning.rounds", self.rounds, 1)
 
     def network(self, batch_cap: int) -> NetworkConfig:
