@@ -18,7 +18,7 @@ RECIPES = {
         processes=3,
         imitation=ImitationConfig(rounds=70, episodes=160, teacher_rounds=0, learning_rate=5e-3, epochs=4, parts=2),
     ),
-    "any-library": TrainingConfig(processes=3, imitation=ImitationConfig(rounds=72, episodes=128, epochs=2, parts=2)),
+    "any-library": TrainingConfig(processes=3, imitation=ImitationConfig(rounds=90, episodes=128, epochs=2, parts=2)),
 }
 """By the name of the family."""
 
