@@ -10,7 +10,7 @@ RECIPES = {
     "fading": TrainingConfig(
         planned_values=True,
         imitation=ImitationConfig(
-            rounds=80, episodes=160, teacher_rounds=0, learning_rate=5e-4, best_weight=0.0, averaging=0.03
+            rounds=80, episodes=160, teacher_rounds=0, learning_rate=2.5e-3, best_weight=0.0, averaging=0.03
         ),
     ),
     "general-hard": TrainingConfig(
