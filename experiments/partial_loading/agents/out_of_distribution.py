@@ -48,7 +48,7 @@ class Arguments:
     seed: int = 0
     library: Path | None = None
     server: Path | None = None
-    deadline: float = 0.25
+    deadline: float = 0.1
 
     def __post_init__(self) -> None:
         require_integer("episodes", self.episodes, 2)
