@@ -373,7 +373,7 @@ def play(
         explored = (mask * rng.random(mask.shape)).argmax(axis=1)
         actions = np.where(rng.random(n) < config.exploration, explored, actions)
         episodes.step(actions, rng.random(episodes.arrays.uniforms.shape) if episodes.redraws else None)
-    require(at_first is not None, "scenario", "one without a legal action", "one in which some episode has one")
+    require(at_first is not None, "instances", instances, "ones of which some episode has a legal action")
     assert at_first is not None
     every, own = np.concatenate(kept_rows), ~by_teacher & ~by_sampling
     return LabelledStates(

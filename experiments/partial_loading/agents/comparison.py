@@ -74,16 +74,16 @@ class Arguments:
         only: Algorithms to run; all unless given. What was run before is drawn too.
         seeds: Seeds of the trainings.
         episodes: Validation episodes of an evaluation.
-        curves: CSV files of curves of other algorithms.
         out: Output folder.
+        curves: CSV files of curves of other algorithms.
     """
 
     scenario: str = "bls"
     only: tuple[str, ...] = tuple(ALGORITHMS)
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 500
-    curves: tuple[Path, ...] = ()
     out: Path = Path("runs/comparison")
+    curves: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.only:
