@@ -189,13 +189,13 @@ def evaluate_libraries(arguments: Arguments) -> tuple[list[str], dict[str, objec
         numbers[" ".join(map(str, cell))] = result.to_dict()
         print("; ".join(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     heading = f"### unseen libraries, {episodes} episodes a cell, each with a library of its own"
-    by_sharing = np.array(shares).reshape(len(DEADLINES), -1)
     means = np.array(shares).reshape(len(DEADLINES), -1).mean(axis=1)
     kinds = ", ".join(f"{kind} {100 * mean:.2f} %" for kind, mean in zip(DEADLINES, means, strict=True))
     said = [
-        f"In the mean of all cells the agent serves {100 * np.mean(shares):.2f} % of the best ({kinds}), in the lowest",
-        f"{100 * np.min(shares):.2f} %; in {below} cells less than `greedy`. The best is `optimal-dp`, proven, for bottom",
-        f"layers, and `local-search` with {ITERATIONS:,} iterations for any: {100 * np.mean(bounds):.1f} % of `upper_bound`.",
+        f"In the mean of all cells the agent serves {100 * np.mean(shares):.2f} % of the best ({kinds}), in the",
+        f"lowest {100 * np.min(shares):.2f} %; in {below} cells less than `greedy`. The best is `optimal-dp`, proven, for",
+        f"bottom layers, and `local-search` with {ITERATIONS:,} iterations for any:",
+        f"{100 * np.mean(bounds):.1f} % of `upper_bound`.",
     ]
     return [heading, "", markdown(rows), "", *said, ""], numbers
 
