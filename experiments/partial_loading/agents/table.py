@@ -193,8 +193,8 @@ def evaluate_libraries(arguments: Arguments) -> tuple[list[str], dict[str, objec
     kinds = ", ".join(f"{kind} {100 * mean:.2f} %" for kind, mean in zip(DEADLINES, means, strict=True))
     said = [
         f"In the mean of all cells the agent serves {100 * np.mean(shares):.2f} % of the best ({kinds}), in the",
-        f"lowest {100 * np.min(shares):.2f} %; in {below} cells less than `greedy`. The best is `optimal-dp`, proven, for",
-        f"bottom layers, and `local-search` with {ITERATIONS:,} iterations for any:",
+        f"lowest {100 * np.min(shares):.2f} %; in {below} cells less than `greedy`. The best is `optimal-dp`, proven,",
+        f"for bottom layers, and `local-search` with {ITERATIONS:,} iterations for any:",
         f"{100 * np.mean(bounds):.1f} % of `upper_bound`.",
     ]
     return [heading, "", markdown(rows), "", *said, ""], numbers
