@@ -1,6 +1,6 @@
 """Train an agent in stages, evaluate it against the planners, and report: ``python train.py [name]``.
 
-    python train.py                              # bls, the paper's default setting: ten minutes on two cores
+    python train.py                              # bls, the paper's default setting: five minutes on two cores
     python train.py any-library --out runs/any
     python train.py bls --scenario.n-users 40 120 --scenario.deadline 0.5 --imitation.rounds 20
     python train.py --resume                     # go on after a kill

@@ -30,7 +30,7 @@ from pl_env.errors import FileFormatError, InvalidValue
 CHECKPOINT = "checkpoint"
 """Name of the checkpoint's folder in the output folder."""
 
-_MAY_DIFFER = {"threads"}
+_MAY_DIFFER = {"threads", "processes"}
 """What a resumed run may change, as it changes no bits."""
 
 
@@ -62,7 +62,7 @@ class Stage(Protocol):
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The network's, Adam or one like it; from `begin` on."""
+        """The network's, whose state is a number or of a weight's shape; from `begin` on."""
         ...
 
     def begin(self, average: Any) -> None:
@@ -129,7 +129,8 @@ def train_in_stages(
             ``trained_on`` says what the training is of: JSON types in groups, such as "family" and "config".
         stages: The stages; every one begins with the average that the one before it has left.
         out: Output folder.
-        resume: Continue from the folder's checkpoint; its ``trained_on`` must be the same, but for "threads".
+        resume: Continue from the folder's checkpoint; its ``trained_on`` must be the same, but for "threads"
+            and "processes".
         progress: Show a progress bar.
         watch: Is shown the agent after every round, and the states seen so far.
 
@@ -274,7 +275,7 @@ def _plain(number: np.generic) -> Any:
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Adam's state by "optimizer.parameter number.name"."""
+    """The optimiser's state by "optimizer.parameter number.name"."""
     state = optimizer.state_dict()["state"]
     return {f"optimizer.{number}.{name}": v for number, entry in state.items() for name, v in entry.items()}
 

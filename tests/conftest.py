@@ -41,6 +41,7 @@ def quick_config() -> agents.TrainingConfig:
         width=8,
         layers=1,
         heads=2,
+        processes=1,
         imitation=agents.ImitationConfig(rounds=2, episodes=4, teacher_rounds=1, minibatch_size=16),
         fine_tuning=agents.FineTuningConfig(rounds=2, n_envs=2, rollout_steps=8, minibatch_size=8, epochs=2),
     )

@@ -159,7 +159,7 @@ def test_help_is_short(capsys, monkeypatch):
         assert any(f"• {name} " in line for line in names)
     text = "\n".join(help_of(capsys, "any-library"))
     assert len(text.splitlines()) < 160
-    for word in ("--scenario.n-users", "(default: 40 120)", "--imitation.rounds", "--resume", "--samples"):
+    for word in ("--scenario.n-users", "(default: 20 200)", "--imitation.rounds", "--resume", "--samples"):
         assert word in text
     assert "--scenario.server" not in text
     assert "--name" not in text
@@ -203,7 +203,7 @@ def test_results_are_on_disk_before_they_are_printed(tmp_path, monkeypatch, caps
         (
             "any-library --scenario.n-users 60 --scenario.deadline 0.5 0.6",
             "any-library, n_users 60, deadline 0.5 to 0.6",
-            "any-library, n_users 60, deadline 0.7, theta 0.85",
+            "any-library, n_users 60, deadline 0.7, theta 0.85, n_models 50, bandwidth_hz 200000000.0, sharing bls",
         ),
     ],
 )

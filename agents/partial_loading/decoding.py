@@ -73,13 +73,16 @@ class BestOf(Replanning):
         one = Episodes([instance], self.agent.network.config.batch_cap)
         episodes = one.branch(np.zeros(self.samples, dtype=np.int64))
         loading, taken = loading_of(episodes), []
+        twin = np.zeros(self.samples, dtype=np.int64)  # alike where the same actions were taken
         while (rows := np.flatnonzero(episodes.running)).size > 0:
-            scores = present_scores(self.agent.network, episodes, loading, rows) / self.temperature
+            _, first, place = np.unique(twin[rows], return_index=True, return_inverse=True)
+            scores = present_scores(self.agent.network, episodes, loading, rows[first])[place] / self.temperature
             scores += np.where(rows[:, None] > 0, rng.gumbel(size=scores.shape), 0.0)
             actions = np.full(self.samples, -1, dtype=np.int64)
             actions[rows] = scores.argmax(axis=1)
             episodes.step(actions)
             taken.append(actions)
+            twin = np.unique(twin * (scores.shape[1] + 1) + actions, return_inverse=True)[1]
         return _actions_of_best(taken, episodes.served)
 
     def planned_actions(self, env: PartialLoadingEnv) -> list[int]:

@@ -1,30 +1,36 @@
 """Imitation: states that the learner itself comes to (DAgger), labelled with what every legal action is worth there.
 
 Labels are as cheap as a pass of the network, so no state is kept: every round plays new episodes, and learns from them
-alone. A round depends on nothing but the weights that it starts from, the seed, and its number.
+alone. While it learns, the next round's episodes are played in a process of their own, by the weights that it began
+with. So a round depends on nothing but the weights that it and the one before it start from, the seed, and its number.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.partial_loading.families import Family
-from agents.partial_loading.network import Observation, SchedulingNetwork, select
+from agents.ahead import Ahead, Call
+from agents.muon import Muon
+from agents.partial_loading.network import Observation, SchedulingNetwork
 from agents.partial_loading.observing import Arrays, loading_of, masked_scores, observe, take
 from agents.training import Measure, update_average
 from baselines.partial_loading.action_values import ILLEGAL
 from baselines.partial_loading.expected_uploads import later_upload_ns
 from pl_env.partial_loading.episodes import Episodes
+from pl_env.partial_loading.instance import Instance
 from pl_env.ranges import require, require_integer, require_real
-from pl_env.seeds import TRAINING_STREAM, small_seed
+from pl_env.seeds import TRAINING_STREAM
 
 _ALIKE = 0.05
 """Users by which actions may differ that count as equally good."""
@@ -32,9 +38,26 @@ _ALIKE = 0.05
 _UNSURE = 10.0
 """How the share of states that are learnt from rises with the probability of an action that is not one of the best."""
 
-Label = Callable[[Episodes, NDArray[np.int64], NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
+_UNSURE_COSTLY = 1.5
+"""The same where labels are costly, with the probability of an action other than the one it likes best."""
+
+Label = Callable[[Episodes, NDArray[np.int64], NDArray[np.float32], NDArray[np.int64], Generator], NDArray[np.float32]]
 """Values of all actions in the present states, (N, I · b_cap), as `action_values` gives them; is shown the later
-uploads of `later_upload_ns`, and the learner's scores, (N, I · b_cap), -inf where there are none."""
+uploads of `later_upload_ns`, the learner's scores, (N, I · b_cap), -inf where there are none, and the episodes whose
+values are wanted."""
+
+
+class Teacher(NamedTuple):
+    """Who labels states.
+
+    Attributes:
+        label: How.
+        costly: Whether a label takes much longer than a pass of the network. Then states are chosen to be learnt from
+            before it is known what their actions are worth.
+    """
+
+    label: Label
+    costly: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +75,15 @@ class ImitationConfig:
             in four states of five; it rises to 1 where the learner is not.
         epochs: Passes over a round's states.
         minibatch_size: States in a minibatch.
-        learning_rate: AdamW's at its highest; it falls linearly to 0.
+        learning_rate: Muon's at its highest; it falls linearly to 0.
         averaging: Each update's share in the moving average of weights, which is what is evaluated.
         best_weight: Weight of -log(probability of the best actions). Where values are drawn, 0: which action is best
             is noise there, while the noise of the expected loss averages out.
         value_weight: Weight of the value's squared error, in served ratio, beside the loss of the scores, in users.
         searched_actions: Where values come from a search, it values so many of the actions that the learner likes best,
             besides its own.
+        parts: Parts that a round's episodes of each way of sharing are played in, side by side where there are
+            processes; episodes of a part have the same number of models.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -71,13 +96,14 @@ class ImitationConfig:
     sampled_share: float = 0.3
     exploration: float = 0.05
     easy_share: float = 0.1
-    epochs: int = 2
+    epochs: int = 1
     minibatch_size: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     averaging: float = 0.01
     best_weight: float = 1.0
     value_weight: float = 10.0
     searched_actions: int = 3
+    parts: int = 1
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
@@ -94,6 +120,7 @@ class ImitationConfig:
         require_real("best_weight", self.best_weight, 0)
         require_real("value_weight", self.value_weight, 0)
         require_integer("searched_actions", self.searched_actions, 0)
+        require_integer("parts", self.parts, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -101,49 +128,116 @@ class LabelledStates:
     """States and the values of their actions.
 
     Attributes:
-        observation: What the network reads, each with n rows, or one where all rows are the same.
+        observation: What the network reads, each with n rows, but for "loading".
+        loading: "loading", float32 (E, I + 1, I), or (1, I + 1, I) where it is the same for all.
+        episode: int64 (n,), each state's row of ``loading``.
         values: float32 (n, I · b_cap).
         n_users: float32 (n,), users K of each state's episode.
-        reached: Share of the teacher's value of their first states that the learner's own episodes reached, or NaN.
+        served: Users that the learner's own episodes served.
+        reachable: The teacher's values of these episodes' first states.
     """
 
-    observation: Observation
-    values: Tensor
-    n_users: Tensor
-    reached: float
+    observation: Arrays
+    loading: NDArray[np.float32]
+    episode: NDArray[np.int64]
+    values: NDArray[np.float32]
+    n_users: NDArray[np.float32]
+    served: float
+    reachable: float
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def reached(self) -> float:
+        """Share of what could be reached that the learner did; NaN where it did not play."""
+        return self.served / self.reachable if self.reachable > 0 else math.nan
+
+    def take(self, rows: NDArray[np.int64]) -> tuple[Observation, Tensor, Tensor]:
+        """Observation, values and numbers of users of some states."""
+        observation = {name: torch.from_numpy(value[rows]) for name, value in self.observation.items()}
+        loading = self.loading if len(self.loading) == 1 else self.loading[self.episode[rows]]
+        observation["loading"] = torch.from_numpy(loading)
+        return observation, torch.from_numpy(self.values[rows]), torch.from_numpy(self.n_users[rows])
+
+    @classmethod
+    def join(cls, parts: Sequence[LabelledStates]) -> LabelledStates:
+        """All states of some, padded to the same number of models, of whom nobody asks for those that are added."""
+        if len(parts) == 1:
+            return parts[0]
+        most = max(part.loading.shape[2] for part in parts)
+        padded = [part._padded(most) for part in parts]
+        first_row = np.cumsum([0, *(len(part.loading) for part in parts)])
+        last = [part.episode + row for part, row in zip(parts, first_row, strict=False)]
+        return cls(
+            {name: np.concatenate([part.observation[name] for part in padded]) for name in parts[0].observation},
+            np.concatenate([part.loading for part in padded]),
+            np.concatenate(last),
+            np.concatenate([part.values for part in padded]),
+            np.concatenate([part.n_users for part in parts]),
+            sum(part.served for part in parts),
+            sum(part.reachable for part in parts),
+        )
+
+    def _padded(self, most: int) -> LabelledStates:
+        """With more models, of whom no user asks."""
+        n_models = self.loading.shape[2]
+        loading = np.ones((len(self.loading), most + 1, most), dtype=np.float32)
+        loading[:, :n_models, :n_models], loading[:, -1, :n_models] = self.loading[:, :-1], self.loading[:, -1]
+        observation = {
+            name: value if value.shape[1] < n_models else _more(value, n_models, most, float(name != "pending"))
+            for name, value in self.observation.items()
+        }
+        return replace(
+            self, observation=observation, loading=loading, values=_more(self.values, n_models, most, ILLEGAL)
+        )
 
 
-PlayRound = Callable[[SchedulingNetwork, int, np.random.Generator], LabelledStates]
-"""Plays a round's episodes, from the network, the round's number in the stage and the source of all randomness."""
+def _more(value: NDArray[np.float32], n_models: int, most: int, fill: float) -> NDArray[np.float32]:
+    """An array whose second axis is of models, or of models and sizes, for more models."""
+    n, width, *rest = value.shape
+    more = np.full((n, width // n_models * most, *rest), fill, dtype=np.float32)
+    more[:, :width] = value
+    return more
+
+
+PlayPart = Callable[[nn.Module, int, Generator], LabelledStates]
+"""Plays a part of a round's episodes, from the network, the round's number in the stage and the source of all
+randomness. To be pickled."""
 
 
 class Imitation:
-    """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`."""
+    """The stage: rounds of playing, labelling and learning; see `agents.training.Stage`.
+
+    The network that it reports holds two: the learner, and the player, which is the learner of a round ago.
+    """
 
     name = "imitation"
     measures: tuple[Measure, ...] = (
         Measure("reached", "share of its teacher's value\nthat the learner reaches"),
         Measure("regret", "users lost by a decision,\nwhere it is not sure", "log"),
     )
-    network: SchedulingNetwork
+    network: nn.ModuleDict
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, play_round: PlayRound, config: ImitationConfig, seed: int) -> None:
+    def __init__(self, plays: Sequence[PlayPart], config: ImitationConfig, seed: int, processes: int = 1) -> None:
         """Set the stage.
 
         Args:
-            play_round: Plays and labels.
+            plays: Play and label, the parts of a round.
             config: How.
             seed: Seed of the training.
+            processes: This one, which learns, and those that play ahead meanwhile.
         """
         self.rounds = config.rounds
-        self._play_round, self._config, self._seed = play_round, config, seed
+        self._plays, self._config, self._seed = plays, config, seed
+        self._ahead: Ahead[LabelledStates] = Ahead(processes)
 
     def begin(self, average: SchedulingNetwork) -> None:
         """Learn from these weights on, and move them along."""
         self._average = average
-        self.network = copy.deepcopy(average)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), weight_decay=1e-4)
+        self.network = nn.ModuleDict({"learner": copy.deepcopy(average), "player": copy.deepcopy(average)})
+        self.optimizer = Muon(self.network["learner"].parameters())
 
     def round(self, number: int, place: int) -> dict[str, float]:
         """One round: play, label, learn.
@@ -156,16 +250,20 @@ class Imitation:
             What to log: ``loss``, ``regret`` in users per decision, ``reached``, ``states``.
         """
         config = self._config
-        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
-        torch.manual_seed(small_seed(TRAINING_STREAM, self._seed, number))
-        states = self._play_round(self.network, place, rng)
-        if len(states.values) == 0:  # the learner was sure of all of them
+        learner, player = self.network["learner"], self.network["player"]
+        states = LabelledStates.join(self._ahead.answers(number, self._calls(number, place)))
+        player.load_state_dict(learner.state_dict())
+        if place + 1 < config.rounds:
+            self._ahead.begin(number + 1, self._calls(number + 1, place + 1))
+        else:
+            self._ahead.close()
+        if len(states) == 0:  # the learner was sure of all of them
             return {"loss": math.nan, "regret": math.nan, "reached": states.reached, "states": 0.0}
+        rng = np.random.default_rng((TRAINING_STREAM, self._seed, number))
         losses, regrets = [], []
-        updates_per_epoch = -(-len(states.values) // config.minibatch_size)
+        updates_per_epoch = -(-len(states) // config.minibatch_size)
         for epoch in range(config.epochs):
-            order = torch.from_numpy(rng.permutation(len(states.values)))
-            for update, rows in enumerate(torch.split(order, config.minibatch_size)):
+            for update, rows in enumerate(np.array_split(rng.permutation(len(states)), updates_per_epoch)):
                 progress = (place + (epoch + update / updates_per_epoch) / config.epochs) / config.rounds
                 warm_up = min(1.0, (place + 1) / 3)
                 loss, regret = self._update(states, rows, config.learning_rate * warm_up * (1 - progress))
@@ -175,62 +273,71 @@ class Imitation:
             "loss": float(np.mean(losses)),
             "regret": float(np.mean(regrets)),
             "reached": states.reached,
-            "states": float(len(states.values)),
+            "states": float(len(states)),
         }
 
-    def _update(self, states: LabelledStates, rows: Tensor, learning_rate: float) -> tuple[float, float]:
+    def _calls(self, number: int, place: int) -> list[Call[LabelledStates]]:
+        """What plays the parts of a round's episodes."""
+        return [
+            partial(
+                play, self.network["player"], place, np.random.default_rng((TRAINING_STREAM, self._seed, number, n))
+            )
+            for n, play in enumerate(self._plays, 1)
+        ]
+
+    def _update(self, states: LabelledStates, rows: NDArray[np.int64], learning_rate: float) -> tuple[float, float]:
         """Learn from a minibatch; gives `_loss` of it."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        loss, regret = _loss(self.network, states, rows, self._config)
+        learner = self.network["learner"]
+        loss, regret = _loss(learner, states, rows, self._config)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         self.optimizer.step()
-        update_average(self._average, self.network, self._config.averaging)
+        update_average(self._average, learner, self._config.averaging)
         return loss.item(), regret.item()
 
 
 def _loss(
-    network: SchedulingNetwork, states: LabelledStates, rows: Tensor, config: ImitationConfig
+    network: nn.Module, states: LabelledStates, rows: NDArray[np.int64], config: ImitationConfig
 ) -> tuple[Tensor, Tensor]:
     """Loss, and its part that is the users lost by a sampled action, in the mean.
 
     Of many optimal actions any will do: what counts is the probability of all of them together.
     """
-    values = states.values[rows]
+    observation, values, n_users = states.take(rows)
     best = values.max(dim=1, keepdim=True).values
     legal = values > ILLEGAL
-    scores, value = network(select(states.observation, rows))
+    scores, value = network(observation)
     log_probability = torch.log_softmax(scores.masked_fill(~legal, -1e9), dim=1)
     optimal = values >= best - _ALIKE
     surprise = -torch.logsumexp(log_probability.masked_fill(~optimal, -1e9), dim=1).mean()
     regret = (log_probability.exp() * (best - values) * legal).sum(dim=1).mean()
-    value_error = ((value[:, 0] - best[:, 0] / states.n_users[rows]) ** 2).mean()
+    value_error = ((value[:, 0] - best[:, 0] / n_users) ** 2).mean()
     return config.best_weight * surprise + regret + config.value_weight * value_error, regret
 
 
 def play(
     learner: SchedulingNetwork,
-    family: Family,
-    label: Label,
+    instances: Sequence[Instance],
+    teacher: Teacher,
     config: ImitationConfig,
-    rng: np.random.Generator,
+    rng: Generator,
     teacher_plays: bool = False,
 ) -> LabelledStates:
-    """Play a round's episodes to their ends and label every state on the way.
+    """Play episodes side by side to their ends and label states on the way.
 
     Args:
         learner: Who plays.
-        family: What to play.
-        label: The teacher.
+        instances: What.
+        teacher: Who labels.
         config: How.
         rng: The source of all randomness.
         teacher_plays: The teacher plays in all episodes, and all states are learnt from.
     """
-    cap = family.scenario.max_batch_size
-    n = -(-config.episodes // 3) if teacher_plays else config.episodes
-    episodes = Episodes(family.sample(rng, n), cap)
+    n, cap = len(instances), learner.config.batch_cap
+    episodes = Episodes(instances, cap)
     by_teacher = (rng.random(n) < config.teacher_share) | teacher_plays
     by_sampling = (rng.random(n) < config.sampled_share) & ~by_teacher
     loading, later_ns = loading_of(episodes), later_upload_ns(episodes)
@@ -241,38 +348,48 @@ def play(
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         observations, mask = observe(episodes, learner.config, later_ns), episodes.mask
         scores = np.full(mask.shape, -np.inf, dtype=np.float32)
+        sure = np.zeros(len(rows), dtype=np.float32)
         if not teacher_plays:
             scores[rows] = masked_scores(learner, take(observations, loading, rows), mask[rows])
-        values = label(episodes, later_ns, scores, rng)
+            sure = _chance_of_first(scores[rows])
+        luck = rng.random(len(rows))
+        wanted = rows
+        if teacher.costly and at_first is not None:
+            wanted = rows[by_teacher[rows] | (luck < config.easy_share + _UNSURE_COSTLY * (1 - sure))]
+        values = teacher.label(episodes, later_ns, scores, wanted, rng)
         at_first = np.maximum(0, values.max(axis=1)) if at_first is None else at_first
         # The teacher takes any of the best actions, rather a larger batch, as a learner will.
         actions = (values + _ALIKE * (rng.random(values.shape) + size_bonus)).argmax(axis=1)
-        sure = np.zeros(len(rows), dtype=np.float32)
         if not teacher_plays:
-            sure = _chance_of_best(scores[rows], values[rows])
-            wanted = scores[rows]
-            wanted += by_sampling[rows, None] * rng.gumbel(size=wanted.shape)
-            actions[rows] = np.where(by_teacher[rows], actions[rows], wanted.argmax(axis=1))
-        learnt = rows[rng.random(len(rows)) < config.easy_share + _UNSURE * (1 - sure)]
+            sure = sure if teacher.costly else _chance_of_best(scores[rows], values[rows])
+            liked = scores[rows]
+            liked += by_sampling[rows, None] * rng.gumbel(size=liked.shape)
+            actions[rows] = np.where(by_teacher[rows], actions[rows], liked.argmax(axis=1))
+        eagerness = _UNSURE_COSTLY if teacher.costly else _UNSURE
+        learnt = rows[luck < config.easy_share + eagerness * (1 - sure)]
         kept.append({key: value[learnt] for key, value in observations.items()})
         kept_values.append(values[learnt])
         kept_rows.append(learnt)
         explored = (mask * rng.random(mask.shape)).argmax(axis=1)
         actions = np.where(rng.random(n) < config.exploration, explored, actions)
         episodes.step(actions, rng.random(episodes.arrays.uniforms.shape) if episodes.redraws else None)
-    require(at_first is not None, "scenario", family.scenario, "one in which some episode has a legal action")
+    require(at_first is not None, "instances", instances, "ones of which some episode has a legal action")
     assert at_first is not None
-    every = np.concatenate(kept_rows)
-    observation = {key: torch.from_numpy(np.concatenate([part[key] for part in kept])) for key in kept[0]}
-    observation["loading"] = torch.from_numpy(loading if len(loading) == 1 else loading[every])
-    own = ~by_teacher & ~by_sampling
-    reached = float(episodes.served[own].sum() / at_first[own].sum()) if own.any() else float("nan")
+    every, own = np.concatenate(kept_rows), ~by_teacher & ~by_sampling
     return LabelledStates(
-        observation,
-        torch.from_numpy(np.concatenate(kept_values)),
-        torch.from_numpy(episodes.n_users[every].astype(np.float32)),
-        reached,
+        {key: np.concatenate([part[key] for part in kept]) for key in kept[0]},
+        loading,
+        np.zeros_like(every) if len(loading) == 1 else every,
+        np.concatenate(kept_values),
+        episodes.n_users[every].astype(np.float32),
+        float(episodes.served[own].sum()),
+        float(at_first[own].sum()),
     )
+
+
+def _chance_of_first(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of the action that the scores (n, I · b_cap) say is the best, (n,)."""
+    return np.asarray(1 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1))
 
 
 def _chance_of_best(scores: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,11 +29,15 @@ _DESCRIPTIONS = {
     "general-hard": "the same, 350 ms",
     "fading": "channels drawn anew before every batch",
     "tiny": "five users, three models: to try things out",
-    ANY_LIBRARY: "libraries drawn anew, 40 to 120 users, 400 to 900 ms: one agent for all",
+    ANY_LIBRARY: "libraries drawn anew, 20 to 200 users, 10 to 100 models, any sharing: one agent for all",
 }
 
 _NOT_TEXT = ("library", "server")
-_TYPES = get_type_hints(Scenario) | dict.fromkeys(DRAWN, float | tuple[float, float])
+_TYPES = get_type_hints(Scenario) | {
+    **dict.fromkeys(("deadline", "theta", "bandwidth_hz"), float | tuple[float, float]),
+    "n_models": int | tuple[int, int],
+    "sharing": str | tuple[str, ...],
+}
 
 ScenarioFields = make_dataclass(
     "ScenarioFields",
@@ -41,7 +45,7 @@ ScenarioFields = make_dataclass(
     namespace={"__doc__": Scenario.__doc__},
     frozen=True,
 )
-"""The fields of `Scenario` that can be written on a command line; deadline and theta may be ranges, as in `Family`."""
+"""The fields of `Scenario` that can be written on a command line; those that a `Family` draws may be ranges."""
 
 
 def _fields_of(family: Family) -> Any:

@@ -29,6 +29,10 @@ _SHORT = 0.003
 """Fraction of the deadline that counts as a short time: about what one more user takes."""
 
 _CHUNK = 64
+"""Most states that pass at once."""
+
+_MOST_PAIRS = 100_000
+"""Most pairs of models that pass at once, so that they stay in the cache."""
 
 _TRUST_AT_FIRST = 8.0
 """Score of a user that a planner expects more: a tenth of a user makes an action about twice as likely."""
@@ -72,7 +76,7 @@ class _Tokens(NamedTuple):
     """What the network sees of n states: T models of each that can still be served, padded."""
 
     nodes: Tensor  # (n, T, node features)
-    edges: Tensor  # (n, T, T, edge features), from the model of the second axis to that of the third
+    edges: Tensor  # (edge features, n, T, T), from the model of the second axis to that of the third
     present: Tensor  # bool (n, T)
     models: Tensor  # int64 (n, T), the models' numbers
 
@@ -115,19 +119,22 @@ class SchedulingNetwork(nn.Module):
             return self._forward(observation, useful, max(1, int(counts[0])))
         # States with about as many models together, so that little is padded.
         order = counts.argsort(stable=True)
-        scores, values = [], []
-        for rows in torch.split(order, _CHUNK):
-            most = max(1, int(counts[rows[-1]]))
+        scores: list[Tensor] = []
+        values: list[Tensor] = []
+        end = len(order)
+        while end > 0:
+            most = max(1, int(counts[order[end - 1]]))
+            rows = order[max(0, end - max(1, min(_CHUNK, _MOST_PAIRS // most**2))) : end]
+            end -= len(rows)
             part_scores, part_values = self._forward(select(observation, rows), useful[rows], most)
-            scores.append(part_scores)
-            values.append(part_values)
+            scores.insert(0, part_scores)
+            values.insert(0, part_values)
         back = order.argsort()
         return torch.cat(scores)[back], torch.cat(values)[back]
 
     def _forward(self, observation: Observation, useful: Tensor, most: int) -> tuple[Tensor, Tensor]:
         tokens = self._tokens(observation, useful, most)
-        biases = self.edge(tokens.edges).permute(0, 3, 1, 2)  # (n, heads · layers, T, T)
-        biases = biases.masked_fill(~tokens.present[:, None, None, :], -1e9)
+        biases = self._biases(tokens)
         codes = self.encode(tokens.nodes)
         for layer, bias in zip(self.layers, biases.chunk(self.config.layers, dim=1), strict=True):
             codes = layer(codes, bias)
@@ -145,6 +152,17 @@ class SchedulingNetwork(nn.Module):
         scores = token_scores.new_zeros(n, n_models, self.config.batch_cap)
         scores = scores.scatter_add(1, tokens.models[:, :, None].expand_as(token_scores), token_scores)
         return scores.flatten(start_dim=1), self.value(context)
+
+    def _biases(self, tokens: _Tokens) -> Tensor:
+        """Biases of all attention, (n, heads · layers, T, T): the edge network, pairs along the long axis."""
+        pairs = tokens.edges.flatten(start_dim=1)
+        for layer in self.edge:
+            if isinstance(layer, nn.Linear):
+                pairs = torch.addmm(layer.bias[:, None], layer.weight, pairs)
+            else:
+                pairs = layer(pairs)
+        biases = pairs.view(-1, *tokens.edges.shape[1:])
+        return biases.masked_fill(~tokens.present[None, :, None, :], -1e9).transpose(0, 1)
 
     def _tokens(self, observation: Observation, useful: Tensor, most: int) -> _Tokens:
         models = useful.byte().topk(most, dim=1).indices
@@ -195,7 +213,7 @@ class SchedulingNetwork(nn.Module):
             _compressed(budget[:, :, None] - forth - smallest_time[:, None, :]),
             _compressed(after[:, :, None] - forth - smallest_time[:, None, :]),
         ]
-        return _Tokens(nodes, torch.stack(edges, dim=3), present, models)
+        return _Tokens(nodes, torch.stack(edges), present, models)
 
 
 def select(observation: Observation, rows: Tensor) -> Observation:

@@ -6,18 +6,19 @@ from agents.partial_loading.imitation import ImitationConfig
 from agents.partial_loading.training import TrainingConfig
 
 RECIPES = {
-    "bls": TrainingConfig(),
+    "bls": TrainingConfig(imitation=ImitationConfig(rounds=90)),
     "fading": TrainingConfig(
         planned_values=True,
         imitation=ImitationConfig(
-            rounds=80, episodes=160, teacher_rounds=0, learning_rate=5e-4, best_weight=0.0, averaging=0.03
+            rounds=80, episodes=160, teacher_rounds=0, learning_rate=2.5e-3, best_weight=0.0, averaging=0.03
         ),
     ),
     "general-hard": TrainingConfig(
         initial="any-library",
-        imitation=ImitationConfig(rounds=70, episodes=128, teacher_rounds=0, learning_rate=1.5e-3),
+        processes=3,
+        imitation=ImitationConfig(rounds=70, episodes=160, teacher_rounds=0, learning_rate=5e-3, epochs=4, parts=2),
     ),
-    "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
+    "any-library": TrainingConfig(processes=3, imitation=ImitationConfig(rounds=90, episodes=128, epochs=2, parts=2)),
 }
 """By the name of the family."""
 

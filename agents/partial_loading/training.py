@@ -34,6 +34,8 @@ class TrainingConfig:
             is of use where channels are drawn anew.
         threads: Threads of torch in this process. More gain nothing for networks this small, and where other
             programs want the cores they wait for each other: two threads took 8 times as long as one.
+        processes: This one, in which imitation learns, and those that play the next round meanwhile; 1 to do one after
+            the other. The weights are the same.
         imitation: The first stage.
         fine_tuning: The second.
 
@@ -48,6 +50,7 @@ class TrainingConfig:
     heads: int = 4
     planned_values: bool = False
     threads: int = 1
+    processes: int = 2
     imitation: ImitationConfig = field(default_factory=ImitationConfig)
     fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
 
@@ -56,6 +59,7 @@ class TrainingConfig:
         require(isinstance(self.initial, str), "initial", self.initial, "the name or folder of an agent, or empty")
         self.network(1)
         require_integer("threads", self.threads, 1, 1024)
+        require_integer("processes", self.processes, 1, 64)
         require_integer("imitation.rounds + fine_tuning.rounds", self.rounds, 1)
 
     def network(self, batch_cap: int) -> NetworkConfig:
@@ -83,7 +87,8 @@ def train(
         family: What to train on.
         config: How.
         out: Output folder.
-        resume: Continue from the folder's checkpoint; it must be of the same family and config, but for ``threads``.
+        resume: Continue from the folder's checkpoint; it must be of the same family and config, but for ``threads``
+            and ``processes``.
         progress: Show a progress bar.
         watch: Is shown the agent after every round, and the states seen so far.
 
@@ -116,7 +121,7 @@ def _begin_with(network: SchedulingNetwork, initial: Agent) -> None:
 def _stages(family: Family, config: TrainingConfig) -> list[Stage]:
     stages: list[Stage] = []
     if config.imitation.rounds > 0:
-        stages.append(Imitation(plays_for(family, config.imitation), config.imitation, config.seed))
+        stages.append(Imitation(plays_for(family, config.imitation), config.imitation, config.seed, config.processes))
     if config.fine_tuning.rounds > 0:
         stages.append(FineTuning(family.scenario, config.fine_tuning, config.seed))
     return stages

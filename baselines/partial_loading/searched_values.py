@@ -15,7 +15,11 @@ UNKNOWN_BELOW = 1.0
 
 
 def searched_values(
-    episodes: Episodes, candidates: NDArray[np.int64], seed: int = 0, iterations: int | None = None
+    episodes: Episodes,
+    candidates: NDArray[np.int64],
+    seed: int = 0,
+    iterations: int | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Values like those of `action_values`: users served from here on, and the part that is left over of the time.
 
@@ -27,13 +31,14 @@ def searched_values(
         candidates: int64 (N, C), actions to value; -1 for none.
         seed: Seed of the search.
         iterations: Of `local_search`, for each plan.
+        rows: Episodes whose values are asked for; all that run unless given.
 
     Returns:
-        float32 (N, I · b_cap), `ILLEGAL` where an action is not legal.
+        float32 (N, I · b_cap), `ILLEGAL` where an action is not legal or its value is not asked for.
     """
     mask = episodes.mask
     values = np.full(mask.shape, ILLEGAL, dtype=np.float32)
-    running = np.flatnonzero(episodes.running)
+    running = np.flatnonzero(episodes.running) if rows is None else rows
     batch_cap = episodes.observations["batch_time"].shape[2]
     found = [_search(episodes, n, seed, iterations) for n in running.tolist()]
     per_user = np.ones(len(values))
@@ -45,12 +50,12 @@ def searched_values(
             size = min(int(plan.counts[0]), int(problem.batch_limit[plan.models[0]]), batch_cap)
             values[n, plan.models[0] * batch_cap + size - 1] = value + _part(left_ns, per_user[n])
     wanted = candidates >= 0
-    rows, actions = np.nonzero(wanted)[0], candidates[wanted]
-    new = values[rows, actions] == 0
-    rows, actions = rows[new], actions[new]
-    after = episodes.branch(rows)
+    places, actions = np.nonzero(wanted)[0], candidates[wanted]
+    new = values[places, actions] == 0
+    places, actions = places[new], actions[new]
+    after = episodes.branch(places)
     after.step(actions)
-    for branch, (n, action) in enumerate(zip(rows.tolist(), actions.tolist(), strict=True)):
+    for branch, (n, action) in enumerate(zip(places.tolist(), actions.tolist(), strict=True)):
         value, left_ns = _worth(*_search(after, branch, seed, iterations))
         values[n, action] = action % batch_cap + 1 + value + _part(left_ns, per_user[n])
     known = values > 0

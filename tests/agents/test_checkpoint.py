@@ -184,7 +184,8 @@ def test_agents_that_come_with_the_package(name):
     policies = {"agent": agent, "greedy": "greedy"}
     evaluation = agents.evaluate(policies, scenario, episodes=12, stream=VALIDATION_STREAM)
     assert evaluation.difference("agent", "greedy")[0] > 0
-    assert agent.trained_on["rounds"] == agents.partial_loading.recipes.recipe(preset).rounds
+    config = agent.trained_on["config"]
+    assert agent.trained_on["rounds"] == config["imitation"]["rounds"] + config["fine_tuning"]["rounds"]
 
 
 @pytest.mark.parametrize("name", ["nosuch", "partial_loading/nosuch"])
@@ -201,7 +202,7 @@ def test_a_name_that_is_no_agents_lists_those_that_are(name, tmp_path, monkeypat
 def test_an_agent_is_shown_on_one_line(agent):
     weights = sum(parameter.numel() for parameter in agent.network.parameters())
     assert repr(agent) == f"<Agent of partial_loading: {weights:,} weights, not trained>"
-    assert repr(agents.load("bls")) == "<Agent of partial_loading: 96,001 weights, trained for 70 rounds>"
+    assert repr(agents.load("bls")) == "<Agent of partial_loading: 96,001 weights, trained for 90 rounds>"
 
 
 def test_a_full_disk_is_said_of_the_checkpoint(agent, tmp_path, monkeypatch):

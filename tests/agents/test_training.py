@@ -116,7 +116,7 @@ def test_resume_of_something_else_is_refused(family, quick_config, tmp_path):
             "scenario.max_batch_size is 3; it must be 2, as in the family",
         ),
         (family, dataclasses.replace(quick_config, width=16), "width is 16; it must be 8, as in the config"),
-        (family, more_epochs, "imitation.epochs is 3; it must be 2, as in the config"),
+        (family, more_epochs, "imitation.epochs is 3; it must be 1, as in the config"),
     ):
         with pytest.raises(pl_env.InvalidValue, match=message):
             agents.train(other, config, tmp_path, resume=True, progress=False)
@@ -166,7 +166,7 @@ def test_a_run_of_which_only_the_older_checkpoint_is_left_is_a_run(tiny, quick_c
 
 
 def test_a_scenario_in_which_nothing_can_be_served(tiny, quick_config, tmp_path):
-    with pytest.raises(pl_env.InvalidValue, match="one in which some episode has a legal action"):
+    with pytest.raises(pl_env.InvalidValue, match="ones of which some episode has a legal action"):
         agents.train(agents.Family(tiny.override(deadline=1e-6)), quick_config, tmp_path, progress=False)
 
 

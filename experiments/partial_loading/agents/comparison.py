@@ -6,15 +6,18 @@
 
 Each run plays about as many states and is evaluated, by arg-max and with masks, on the same validation episodes.
 Finished runs are kept, so that the command goes on after a kill. Writes curves.png, curves.md, TensorBoard logs and a
-JSON file a run.
+JSON file a run. Curves of algorithms that are trained elsewhere join in with ``--curves FILE.csv``, whose columns are
+algorithm, seed, seconds, states and share; a line is a point of a curve, its share of the optimum from 0 to 1.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,6 +33,7 @@ from agents.partial_loading.decoding import play_greedily
 from experiments.partial_loading.agents.masked_dqn import DQNConfig, train_dqn
 from experiments.tables import markdown
 from pl_env.command_line import exit_code
+from pl_env.errors import FileFormatError
 from pl_env.figures import save_figure
 from pl_env.files import write_atomically
 from pl_env.ranges import require_integer, require_one_of
@@ -44,9 +48,9 @@ FROM_SCRATCH = agents.FineTuningConfig(
 NO_IMITATION = agents.ImitationConfig(rounds=0)
 
 ALGORITHMS: dict[str, agents.TrainingConfig | DQNConfig] = {
-    "imitation": agents.TrainingConfig(imitation=agents.ImitationConfig(rounds=35)),
+    "imitation": agents.TrainingConfig(imitation=agents.ImitationConfig(rounds=44)),
     "imitation, then MaskablePPO": agents.TrainingConfig(
-        imitation=agents.ImitationConfig(rounds=25), fine_tuning=agents.FineTuningConfig(rounds=12)
+        imitation=agents.ImitationConfig(rounds=31), fine_tuning=agents.FineTuningConfig(rounds=12)
     ),
     "MaskablePPO": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=FROM_SCRATCH),
     "PPO without masks": agents.TrainingConfig(imitation=NO_IMITATION, fine_tuning=replace(FROM_SCRATCH, masks=False)),
@@ -71,6 +75,7 @@ class Arguments:
         seeds: Seeds of the trainings.
         episodes: Validation episodes of an evaluation.
         out: Output folder.
+        curves: CSV files of curves of other algorithms.
     """
 
     scenario: str = "bls"
@@ -78,6 +83,7 @@ class Arguments:
     seeds: tuple[int, ...] = (0, 1, 2)
     episodes: int = 500
     out: Path = Path("runs/comparison")
+    curves: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.only:
@@ -141,30 +147,58 @@ def log(curve: Curve, folder: Path) -> None:
             writer.add_scalar("share of the optimum", point["share"], int(point["states"]))
 
 
-def finished(out: Path) -> dict[str, list[Curve]]:
-    """The curves that are there, by algorithm."""
+def finished(out: Path, others: Sequence[Path] = ()) -> dict[str, list[Curve]]:
+    """The curves that are there, by algorithm, then those of other files."""
     saved = [json.loads(file.read_text()) for file in sorted(out.glob("*.json"))]
     of = {name: [each["curve"] for each in saved if each["name"] == name] for name in ALGORITHMS}
-    return {name: curves for name, curves in of.items() if curves}
+    found = {name: curves for name, curves in of.items() if curves}
+    for file in others:
+        found |= read_curves(file)
+    return found
+
+
+def read_curves(file: Path) -> dict[str, list[Curve]]:
+    """Curves of a CSV file by algorithm, one for each seed.
+
+    Raises:
+        FileFormatError: A column is missing, or a number is none.
+    """
+    runs: dict[tuple[str, str], Curve] = {}
+    try:
+        with file.open(newline="") as lines:
+            for line in csv.DictReader(lines):
+                point = {name: float(line[name]) for name in ("seconds", "states", "share")}
+                runs.setdefault((line["algorithm"], line["seed"]), []).append(point)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{file}: no learning curves ({error!r})") from None
+    by_name: dict[str, list[Curve]] = {}
+    for (name, _), points in runs.items():
+        by_name.setdefault(name, []).append(points)
+    return by_name
+
+
+AXES = (("seconds", 60, "minutes of training and evaluation"), ("states", 1000, "states learnt from, thousands"))
+"""What curves are drawn over, its unit, and its name."""
 
 
 def draw(curves: dict[str, list[Curve]]) -> Figure:
-    """Mean over seeds, with the range of all seeds."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    colours = ("#4477aa", "#66ccee", "#228833", "#ee6677", "#aa3377")
-    for colour, (name, runs) in zip(colours, curves.items(), strict=False):
-        states = [[point["states"] for point in points] for points in runs]
-        grid = np.linspace(max(each[0] for each in states), min(each[-1] for each in states), 200)
-        along = [
-            np.interp(grid, each, [100 * point["share"] for point in points])
-            for each, points in zip(states, runs, strict=True)
-        ]
-        axes.plot(grid / 1000, np.mean(along, axis=0), color=colour, label=name)
-        axes.fill_between(grid / 1000, np.min(along, 0), np.max(along, 0), color=colour, alpha=0.2, linewidth=0)
-    axes.set_ylim(70, 100.5)
-    axes.grid(alpha=0.3)
-    axes.set_xlabel("states learnt from, thousands")
+    """Mean over seeds, with the range of all seeds, over wall time and over states."""
+    figure = Figure(figsize=(14, 5), layout="constrained")
+    colours = ("#4477aa", "#66ccee", "#228833", "#ee6677", "#aa3377", "#ccbb44", "#bbbbbb", "#000000")
+    for axes, (along, unit, name_of_axis) in zip(figure.subplots(1, 2, sharey=True), AXES, strict=True):
+        for colour, (name, runs) in zip(colours, curves.items(), strict=False):
+            places = [[point[along] for point in points] for points in runs]
+            grid = np.linspace(max(each[0] for each in places), min(each[-1] for each in places), 200)
+            shares = [
+                np.interp(grid, each, [100 * point["share"] for point in points])
+                for each, points in zip(places, runs, strict=True)
+            ]
+            axes.plot(grid / unit, np.mean(shares, axis=0), color=colour, label=name)
+            axes.fill_between(grid / unit, np.min(shares, 0), np.max(shares, 0), color=colour, alpha=0.2, linewidth=0)
+        axes.set_ylim(90, 100.2)
+        axes.set_xscale("log")
+        axes.grid(alpha=0.3)
+        axes.set_xlabel(name_of_axis)
     axes.set_ylabel("% of the optimum, validation episodes, arg-max")
     axes.legend(loc="lower right")
     return figure
@@ -195,10 +229,10 @@ def main(arguments: Arguments) -> None:
     for name in arguments.only:
         for seed in arguments.seeds:
             run(name, seed, arguments)
-            curves = finished(arguments.out)
+            curves = finished(arguments.out, arguments.curves)
             save_figure(draw(curves), arguments.out / "curves.png")
             write_atomically(arguments.out / "curves.md", table(curves).encode())
-    print(table(finished(arguments.out)))
+    print(table(finished(arguments.out, arguments.curves)))
 
 
 if __name__ == "__main__":

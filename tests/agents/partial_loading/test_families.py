@@ -15,13 +15,43 @@ def test_one_scenario_draws_its_own_episodes(tiny):
 
 def test_any_library_differs_in_everything():
     family = agents.Family.named("any-library")
-    instances = family.sample(np.random.default_rng(0), 24)
-    assert len({id(instance.table) for instance in instances}) == 3
-    assert len({instance.deadline_ns for instance in instances}) == 24
-    assert all(0.4e9 <= instance.deadline_ns <= 0.9e9 for instance in instances)
-    assert all(40 <= instance.n_users <= 120 for instance in instances)
-    assert all(instance.table.clusters is not None for instance in instances)
+    rng = np.random.default_rng(0)
+    calls = [family.sample(rng, 24) for _ in range(8)]
+    assert all(len({id(instance.table) for instance in instances}) == 3 for instances in calls)
+    assert all(len({instance.n_models for instance in instances}) == 1 for instances in calls), "played side by side"
+    assert all(len({instance.unit_upload_ns for instance in instances}) == 3 for instances in calls)
+    every = [instance for instances in calls for instance in instances]
+    assert len({instance.deadline_ns for instance in every}) == len(every)
+    assert all(0.3e9 <= instance.deadline_ns <= 0.9e9 for instance in every)
+    assert all(20 <= instance.n_users <= 200 for instance in every)
+    assert all(10 <= instance.n_models <= 100 for instance in every)
+    bandwidths = [family.scenario.upload_bits * 1e9 / instance.unit_upload_ns for instance in every]
+    assert all(20e6 <= bandwidth <= 400e6 for bandwidth in bandwidths)
+    assert np.median(bandwidths) < 150e6, "logarithms are drawn"
+    clustered = [instance.table.clusters is not None for instance in every]
+    assert any(clustered)
+    assert not all(clustered)
     assert not family.is_one_scenario
+
+
+def test_every_way_of_sharing_has_a_family_of_its_own():
+    family = agents.Family.named("any-library", theta=0.5)
+    bottom, anywhere = family.kinds()
+    assert (bottom.sharing, anywhere.sharing) == (("bls",), ("general",))
+    rng = np.random.default_rng(0)
+    assert all(instance.table.clusters is not None for instance in bottom.sample(rng, 9))
+    assert any(instance.table.clusters is None for instance in anywhere.sample(rng, 9))
+    assert agents.Family.named("bls").kinds() == [agents.Family.named("bls")]
+
+
+def test_libraries_of_few_backbones_have_one_to_all_of_them():
+    family = agents.Family(
+        pl_env.Scenario(resample_library=True, n_models=6), few_backbones=True, episodes_per_library=1
+    )
+    clusters = {
+        int(instance.table.clusters.cluster.max()) + 1 for instance in family.sample(np.random.default_rng(0), 30)
+    }
+    assert clusters == {1, 2, 3}
 
 
 def test_ranges_are_checked(tiny):
@@ -53,6 +83,10 @@ def test_a_pair_is_a_range_that_is_drawn_from():
         ({"deadline": 0.5}, "deadline is 0.5; it must be a pair"),
         ({"theta": (0.5, 2)}, r"theta\[1\] is 2"),
         ({"theta": (0.5, 0.6)}, "theta is .*; it must be None unless scenario.resample_library is True"),
+        ({"n_models": (5, 6)}, "n_models is .*; it must be None unless scenario.resample_library is True"),
+        ({"few_backbones": True}, "few_backbones is .*; it must be None unless scenario.resample_library is True"),
+        ({"bandwidth_hz": (2e6, 1e6)}, r"bandwidth_hz\[1\] is 1000000.0"),
+        ({"sharing": ("bls", "none")}, "sharing"),
     ],
 )
 def test_ranges_that_cannot_be(ranges, message):
