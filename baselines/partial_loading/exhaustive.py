@@ -15,16 +15,21 @@ MOST_NODES = 2_000_000_000
 """Largest search tree that is attempted; a core visits some 10^8 nodes a second."""
 
 
-def exhaustive(problem: Problem) -> Plan:
+def exhaustive(problem: Problem, slotted: bool = False) -> Plan:
     """Try every order of every set of models with every number of users; among the best the one that ends first.
 
     Optimal, as Theorem 2 allows to serve a model's users in one run. That rests on a load never being shortened by a
     detour, which affine loading guarantees; with a measured loading matrix the result stands as feasible.
+
+    Args:
+        problem: The prepared instance.
+        slotted: Round every run up to whole slots, as the paper's planners do. That costs users, so the result stands
+            as feasible.
     """
     instance = problem.instance
-    models, counts = _search(problem.run_table)
+    models, counts = _search(problem.run_table, instance.slot_ns if slotted else 1)
     served = int(counts.sum())
-    return Plan(models, counts, served if instance.table.affine else instance.n_users)
+    return Plan(models, counts, served if instance.table.affine and not slotted else instance.n_users)
 
 
 def exhaustive_why_not(instance: Instance) -> str | None:
@@ -56,7 +61,7 @@ def _count_nodes(users_of_model: Ints) -> float:
 
 
 @compiled
-def _search(table: RunTable) -> tuple[Ints, Ints]:
+def _search(table: RunTable, quantum: int) -> tuple[Ints, Ints]:
     """Depth-first search with an explicit stack: at depth d, ``count[d]`` users of ``model[d]``."""
     load_ns, first_user, run_ns, resident, deadline_ns = table
     n_models = len(first_user) - 1
@@ -81,7 +86,8 @@ def _search(table: RunTable) -> tuple[Ints, Ints]:
         finish = deadline_ns + 1
         if not in_use[i] and k <= first_user[i + 1] - first_user[i]:
             before = model[d - 1] if d > 0 else resident
-            finish = start[d] + load_ns[before, i] + run_ns[first_user[i] + k - 1]
+            time = load_ns[before, i] + run_ns[first_user[i] + k - 1]
+            finish = start[d] + (time if quantum == 1 else -(-time // quantum) * quantum)
         if finish > deadline_ns:  # nor would more users fit
             model[d] += 1
             count[d] = 0

@@ -86,9 +86,9 @@ SOLVERS = (
     Solver(
         "exhaustive",
         "optimal, any sharing",
-        "all orders and counts, for a few models",
+        "all orders and counts, for a few models; slotted=True rounds runs up to slots",
         _by("exhaustive", exhaustive),
-        _ANY,
+        _ANY | {"slotted": boolean()},
         exhaustive_why_not,
     ),
     Solver(

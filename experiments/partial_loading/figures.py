@@ -16,6 +16,7 @@ INDEPENDENT_SLOTTED = Curve("independent, slotted", "independent", {"slotted": T
 OPTIMAL_DP = Curve("optimal-dp", "optimal-dp", colour=_BLUE, dashed=True)
 GREEDY = Curve("greedy", "greedy", colour=_RED, dashed=True)
 INDEPENDENT = Curve("independent", "independent", colour=_GREEN, dashed=True)
+EXHAUSTIVE_SLOTTED = Curve("exhaustive, slotted", "exhaustive", {"slotted": True}, colour="0.4")
 EXHAUSTIVE = Curve("exhaustive", "exhaustive", colour="0.4", dashed=True)
 
 _BLS = (PAPER_DP, PAPER_GREEDY, INDEPENDENT_SLOTTED, OPTIMAL_DP, GREEDY, INDEPENDENT)
@@ -84,6 +85,8 @@ def _four_sweeps(number: str, preset: str, curves: tuple[Curve, ...]) -> tuple[P
 
 _ABLATED_BLS = _ablation("paper-dp", "optimal-dp")
 _ABLATED_GENERAL = _ablation("paper-greedy", "greedy")
+_SMALL_BLS = (*_BLS[:3], EXHAUSTIVE_SLOTTED, *_BLS[3:], EXHAUSTIVE)
+_SMALL_GENERAL = (*_GENERAL[:2], EXHAUSTIVE_SLOTTED, *_GENERAL[2:], EXHAUSTIVE)
 _SMALL: dict[str, Any] = {
     "swept": "n_users",
     "values": (20,),
@@ -130,8 +133,14 @@ _FIGURES = (
         "K = 20 users, I = 5 models, T̄ = 200 ms. Served user ratio (mean with 95 % interval) and run time of the "
         "planner (median, logarithmic axis).",
         (
-            Panel("9a", "(9a) bls", "bls", curves=(*_BLS, EXHAUSTIVE), **_SMALL),
-            Panel("9b", "(9b) general", "general", curves=(*_GENERAL, EXHAUSTIVE), **_SMALL),
+            Panel("9a", "(9a) bls", "bls", curves=_SMALL_BLS, **_SMALL),
+            Panel(
+                "9b",
+                "(9b) general",
+                "general",
+                curves=_SMALL_GENERAL,
+                **_SMALL,
+            ),
         ),
         timed=True,
     ),

@@ -54,11 +54,6 @@ def _upload(times: float) -> dict[str, float]:
     return {"upload_bits": _DEFAULT.upload_bits * times}
 
 
-def _power(decibel: float) -> dict[str, float]:
-    """A constant loss of the radio link (antennas, noise figure, reference loss) is the same as less power."""
-    return {"tx_power_w_per_hz": _DEFAULT.tx_power_w_per_hz * 10 ** (decibel / 10)}
-
-
 VARIANTS = (
     Variant("loading rate × 0.5", {"server": _server(loading=0.5)}),
     Variant("loading rate × 1.5", {"server": _server(loading=1.5)}),
@@ -72,16 +67,18 @@ VARIANTS = (
     Variant("slots of 20 ms", {"slot": 20e-3}),
     Variant("upload size × 2", _upload(2)),
     Variant("upload size × 4", _upload(4)),
-    Variant("link loss 15 dB", _power(-15)),
-    Variant("link loss 20 dB", _power(-20)),
+    Variant("no link loss", {"link_loss_db": 0.0}),
+    Variant("link loss 15 dB", {"link_loss_db": 15.0}),
+    Variant("link loss 17 dB", {"link_loss_db": 17.0}),
+    Variant("link loss 20 dB", {"link_loss_db": 20.0}),
     Variant("batch cap 20", {"max_batch_size": 20}),
     Variant(
         "general: bls' 50 models",
         {"n_models": _DEFAULT.n_models, "backbones": _DEFAULT.backbones},
         presets=("general",),
     ),
-    Variant("slots of 5 ms, link loss 15 dB", {"slot": 5e-3} | _power(-15), alone=False),
-    Variant("slots of 5 ms, upload size × 4", {"slot": 5e-3} | _upload(4), alone=False),
+    Variant("slots of 5 ms, no link loss", {"slot": 5e-3, "link_loss_db": 0.0}, alone=False),
+    Variant("upload size × 4, no link loss", _upload(4) | {"link_loss_db": 0.0}, alone=False),
 )
 """An upload of four times the bits is the image in single precision instead of 8-bit pixels. The spread of θ cannot
 grow: at θ = 85 % it already reaches 100 %."""

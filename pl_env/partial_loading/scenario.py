@@ -45,6 +45,8 @@ class Scenario(Configured):
         tx_power_w_per_hz: Transmit power spectral density P.
         noise_w_per_hz: Noise power spectral density N0 (-174 dBm/Hz).
         path_loss_exponent: alpha.
+        link_loss_db: Loss of every link in dB besides d^-alpha (antennas, noise figure, reference loss). Not published;
+            the default makes the paper's ablation of bandwidth come out (docs/model.md).
         fading: "episode" (one channel draw, as in the paper) or "batch" (pending users are drawn anew before every
             batch).
         upload_bits: Bits D_k that a user sends (a raw 128×128 RGB image).
@@ -73,6 +75,7 @@ class Scenario(Configured):
     tx_power_w_per_hz: float = 5e-9
     noise_w_per_hz: float = 10**-20.4
     path_loss_exponent: float = 4.0
+    link_loss_db: float = 16.0
     fading: str = "episode"
     upload_bits: float = 128 * 128 * 3 * 8
     deadline: float = 0.7
@@ -89,6 +92,7 @@ class Scenario(Configured):
         require_real("tx_power_w_per_hz", self.tx_power_w_per_hz, 0, 1, above=True)
         require_real("noise_w_per_hz", self.noise_w_per_hz, 0, 1, above=True)
         require_real("path_loss_exponent", self.path_loss_exponent, 0, 10)
+        require_real("link_loss_db", self.link_loss_db, 0, 200)
         require_one_of("fading", self.fading, FADING)
         require_real("upload_bits", self.upload_bits, 0, 1e15, above=True)
         require_real("deadline", self.deadline, 1 / NS_PER_SECOND, LONGEST_NS / NS_PER_SECOND)
@@ -195,8 +199,8 @@ class Scenario(Configured):
 
     @property
     def radio(self) -> tuple[float, float, float, float]:
-        """Radius, P / N0, alpha and D / B in nanoseconds: what `dynamics.draw_users` takes."""
-        tx_to_noise = self.tx_power_w_per_hz / self.noise_w_per_hz
+        """Radius, P · 10^(-loss / 10) / N0, alpha and D / B in nanoseconds: what `dynamics.draw_users` takes."""
+        tx_to_noise = self.tx_power_w_per_hz / self.noise_w_per_hz * 10 ** (-self.link_loss_db / 10)
         return float(self.radius_m), tx_to_noise, float(self.path_loss_exponent), self.unit_upload_ns
 
     # ------------------------------------------------------------ drawing
@@ -255,6 +259,8 @@ class Scenario(Configured):
     def from_dict(cls, values: Mapping[str, Any], library: ModelLibrary | None = None) -> Scenario:
         """The scenario that `to_dict` described.
 
+        One without ``link_loss_db`` was written before there was a link loss, and has none.
+
         Raises:
             InvalidValue: A field is out of range, or the library is not the one described.
             UnknownName: There is no such field.
@@ -267,7 +273,7 @@ class Scenario(Configured):
             server = EdgeServer(**parts, profiles=profiles)
         except (KeyError, TypeError, AttributeError):
             raise InvalidValue(f"server is {values.get('server')!r}; it must be as to_dict wrote it") from None
-        return cls().override(**(dict(values) | {"library": library, "server": server}))
+        return cls().override(**({"link_loss_db": 0.0} | dict(values) | {"library": library, "server": server}))
 
 
 def _tiny() -> dict[str, Any]:
@@ -286,7 +292,15 @@ def _tiny() -> dict[str, Any]:
         model_names=("base-a", "base-b", "other"),
     )
     server = EdgeServer(2e9, 2e9, 0.0, 1_000_000_000, (ComputeProfile("toy", 1e-3, 10e-3, 0),))
-    return {"n_users": 5, "library": library, "server": server, "radius_m": 50.0, "deadline": 0.18, "max_batch_size": 2}
+    return {
+        "n_users": 5,
+        "library": library,
+        "server": server,
+        "radius_m": 50.0,
+        "link_loss_db": 0.0,
+        "deadline": 0.18,
+        "max_batch_size": 2,
+    }
 
 
 Scenario.PRESETS = {

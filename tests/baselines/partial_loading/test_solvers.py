@@ -42,6 +42,20 @@ def test_exhaustive_equals_brute_force_for_arbitrary_sharing():
         assert baselines.solve(instance, "exhaustive").served == helpers.brute_force_served(instance)
 
 
+@pytest.mark.parametrize("blocks", [helpers.clustered_blocks, helpers.arbitrary_blocks])
+def test_exhaustive_in_slots_equals_a_slotted_brute_force_over_all_orders(blocks):
+    rng = np.random.default_rng(8)
+    n_below = 0
+    for _ in range(200):
+        instance = helpers.random_instance(rng, blocks, resident=True)
+        orders = list(itertools.permutations(range(instance.n_models)))
+        schedule = baselines.solve(instance, "exhaustive", slotted=True)
+        assert schedule.served == helpers.slotted_served(instance, orders)
+        assert schedule.upper_bound == instance.n_users  # slots are no constraint, so it proves nothing
+        n_below += schedule.served < baselines.solve(instance, "exhaustive").served
+    assert n_below > 0
+
+
 def corollary_order(instance: pl_env.Instance) -> tuple[int, ...]:
     """Corollary 1 for any resident model: its cluster first, climbing to the top and descending below it."""
     shared = instance.has_block & (instance.has_block.sum(axis=0) > 1)

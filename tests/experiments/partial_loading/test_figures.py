@@ -62,7 +62,7 @@ def test_measures_of_hand_made_results():
         made = []
         for point in panel(name).points(2, 0):
             rows = [[levels.get(curve.label, 0.0)] * 2 for curve in point.curves]
-            times = [[seconds if curve.label == "exhaustive" else 0.5] * 2 for curve in point.curves]
+            times = [[seconds if curve.label == "exhaustive, slotted" else 0.5] * 2 for curve in point.curves]
             made.append(Result(point, np.array(rows), np.array(times)))
         return {name: made}
 
@@ -72,7 +72,7 @@ def test_measures_of_hand_made_results():
     served = results("6b", {"paper-dp": 0.8, "independent, slotted": 0.5})
     assert measure(target("gain of paper-dp over independent, mean over K"), served) == pytest.approx((30, 0))
     assert measure(target("paper-dp at high density"), served) == pytest.approx((80, 0))
-    small = results("9a", {"paper-dp": 0.9, "paper-greedy": 0.6, "exhaustive": 0.8}, seconds=2.0)
+    small = results("9a", {"paper-dp": 0.9, "paper-greedy": 0.6, "exhaustive, slotted": 0.8}, seconds=2.0)
     assert measure(target("bls, paper-greedy below exhaustive"), small) == pytest.approx((25, 0))
     assert measure(target("faster than exhaustive"), small)[0] == pytest.approx(4)
     assert measure(target("run time of paper-dp"), small)[0] == pytest.approx(500)

@@ -99,6 +99,19 @@ def test_saving_and_loading_changes_nothing(tmp_path):
     assert [part.tolist() for part in after.runs(1)] == [[1, 2], [1, 2]]
 
 
+def test_a_file_of_before_there_was_a_link_loss(tmp_path, monkeypatch):
+    """Its scenario has no such field; it loads as drawn without loss, so its instances are still its scenario's."""
+    whole = pl_env.Scenario.to_dict
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            pl_env.Scenario, "to_dict", lambda self: {k: v for k, v in whole(self).items() if k != "link_loss_db"}
+        )
+        small_set().save(tmp_path / "small.npz")
+    loaded = BenchmarkSet.load(tmp_path / "small.npz")
+    assert loaded.scenario == small_set().scenario.override(link_loss_db=0)
+    assert loaded.instances == small_set().instances
+
+
 def test_damaged_files_are_refused(tmp_path):
     path = tmp_path / "small.npz"
     small_set().save(path)

@@ -40,6 +40,7 @@ OUT_OF_RANGE = {
     "tx_power_w_per_hz": ([0, -1e-9, 2, NAN], real("above 0 and at most 1")),
     "noise_w_per_hz": ([0, -1e-20, 2, NAN], real("above 0 and at most 1")),
     "path_loss_exponent": ([-1, 11, INF], real("at least 0 and at most 10")),
+    "link_loss_db": ([-0.1, 201, NAN, None, "16"], real("at least 0 and at most 200")),
     "fading": (["rayleigh", None, 0], "one of 'episode', 'batch'"),
     "upload_bits": ([0, -8, INF], real("above 0 and at most 1e+15")),
     "deadline": ([0, -1, 1e-10, 3601, NAN], real("at least 1e-09 and at most 3600")),
@@ -167,6 +168,29 @@ def test_numbers_of_numpy_survive_json():
     assert pl_env.Scenario.from_dict(stored) == scenario
 
 
+def test_a_description_without_link_loss_had_none():
+    """Files of before there was a link loss say what they were drawn from, and it stays so."""
+    stored = pl_env.Scenario().to_dict()
+    assert stored.pop("link_loss_db") == 16
+    assert pl_env.Scenario.from_dict(stored) == pl_env.Scenario(link_loss_db=0)
+
+
+def test_link_loss_is_taken_off_every_link():
+    """10 dB are a tenth of the power; the users stay where they are, and without loss nothing is multiplied."""
+
+    def drawn(**fields):
+        return pl_env.Scenario(n_users=1000, **fields).sample(np.random.default_rng(3))
+
+    without, lossy = drawn(link_loss_db=0), drawn(link_loss_db=10)
+    less_power = drawn(link_loss_db=0, tx_power_w_per_hz=5e-10)
+    np.testing.assert_allclose(lossy.mean_snr, without.mean_snr / 10, rtol=1e-12)
+    np.testing.assert_allclose(lossy.upload_ns, less_power.upload_ns, rtol=1e-9, atol=1)
+    assert (lossy.upload_ns > without.upload_ns).all()
+    assert (lossy.requested_model == without.requested_model).all()
+    assert pl_env.Scenario(link_loss_db=0).radio[1] == 5e-9 / 10**-20.4
+    assert pl_env.Scenario().radio[1] == pytest.approx(5e-9 / 10**-20.4 / 39.81072, rel=1e-6)
+
+
 def test_descriptions_that_do_not_fit():
     tiny = pl_env.Scenario.preset("tiny")
     stored = tiny.to_dict()
@@ -238,7 +262,7 @@ def fading_power(scenario, instance) -> np.ndarray:
 def test_users_stand_uniformly_in_the_cell(crowd):
     """(d / r)² is uniform in [0, 1]: mean 1/2, variance 1/12; within half the radius a quarter."""
     scenario, instance = crowd
-    tx_to_noise = scenario.tx_power_w_per_hz / scenario.noise_w_per_hz
+    tx_to_noise = scenario.tx_power_w_per_hz / scenario.noise_w_per_hz / 10**1.6  # 16 dB
     distance = (tx_to_noise / instance.mean_snr) ** 0.25
     area = (distance / scenario.radius_m) ** 2
     assert distance.min() >= 1
