@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agents.partial_loading.compiled.training import CompiledTrainingConfig
 from agents.partial_loading.imitation import ImitationConfig
 from agents.partial_loading.training import TrainingConfig
 
@@ -20,6 +21,11 @@ RECIPES = {
     "any-library": TrainingConfig(imitation=ImitationConfig(rounds=70, episodes=256)),
 }
 """By the name of the family."""
+
+COMPILED_RECIPES = {
+    "bls-fast": CompiledTrainingConfig(),
+}
+"""Of agents with the small network, by their names."""
 
 
 def recipe(name: str) -> TrainingConfig:

@@ -26,7 +26,7 @@ _TIMES, _RATES = 10.0, 80.0
 
 
 class Scene(NamedTuple):
-    """Scratch: one state as the network reads it. What it counts stands along the last axis, for vector instructions."""
+    """Scratch: one state as the network reads it; models and actions along the last axis, for vector instructions."""
 
     model: Ints  # (I,) the models, of which there are counts[0]
     users: Singles  # (I,) users of its next batch, were it as large as can be

@@ -22,6 +22,7 @@ class NetworkConfig:
     """Size of the network.
 
     Attributes:
+        batch_cap: Largest batch b_cap of the environments that it plays.
         message: Units of what a model hears from another.
         hidden: Units of an action's hidden layer.
 
@@ -29,10 +30,12 @@ class NetworkConfig:
         InvalidValue: A number is out of range.
     """
 
+    batch_cap: int = 8
     message: int = 16
     hidden: int = 32
 
     def __post_init__(self) -> None:
+        require_integer("batch_cap", self.batch_cap, 1)
         for name in ("message", "hidden"):
             require_integer(name, getattr(self, name), 1, 1024)
 

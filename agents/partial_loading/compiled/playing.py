@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,8 +20,8 @@ from agents.partial_loading.compiled.network import (
     new_codes,
     score_actions,
 )
-from pl_env.compiling import compiled, threaded
-from pl_env.partial_loading.arrays import episodes_at
+from pl_env.compiling import compiled, inlined, threaded
+from pl_env.partial_loading.arrays import EpisodeArrays, episodes_at
 from pl_env.partial_loading.dynamics import N_BATCHES, N_SERVED, observe, redraw_channels, serve_batch
 from pl_env.partial_loading.episodes import Episodes
 
@@ -28,7 +29,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-_NO_CHANNELS = np.zeros((1, 0, 0))
+NO_CHANNELS = np.zeros((1, 1, 0))
+"""Where channels stay."""
 
 
 class Played(NamedTuple):
@@ -59,34 +61,30 @@ def _play(
     channel: Ints,  # (N,) which of them
     uniforms: Floats,  # (N, T) to sample actions; (N, 0) to take the highest score
     temperature: float,
-    stop: Ints,  # (N,) batches after which to stop
+    first: Ints,  # (N,) an action to begin with; -1 for none
     value: Floats,  # (N,) out
     actions: Ints,  # (N, T) out
 ) -> int:
     e = episodes_at(addresses, unloaded_ns)
     w, h = sizes
-    n_actions, batch_cap = e.mask.shape[1], e.upload_time.shape[2]
+    n_actions = e.mask.shape[1]
     scene, codes = new_scene(e.upload_time.shape[1], n_actions), new_codes(e.upload_time.shape[1], n_actions, w, h)
     decisions = 0
     for n in range(begin, end):
-        layers = layers_of(weights[policy[n]], w, h)
-        while e.any_legal[n] and e.state[n, N_BATCHES] < stop[n]:
-            step = e.state[n, N_BATCHES]
-            describe(e, n, later_ns[n], scene)
-            score_actions(scene, layers, codes)
-            scores = codes.score[: scene.counts[1]]
-            best = int(scores.argmax())
-            if uniforms.shape[1] > 0:
-                best = _drawn(scores, scores[best], temperature, uniforms[n, step])
-            cell = scene.cell[best]
-            actions[n, step] = cell
-            decisions += 1
-            serve_batch(e, n, cell // batch_cap, cell % batch_cap + 1)
-            if e.redraws[n]:
-                for k in range(e.n_users[n]):
-                    e.uniforms[n, k] = channels[channel[n], step, k]
-                redraw_channels(e, n)
-            e.any_legal[n] = observe(e, n, e.redraws[n])
+        layers, given = layers_of(weights[policy[n]], w, h), first[n]
+        while e.any_legal[n]:
+            step, cell = e.state[n, N_BATCHES], given
+            if given < 0:
+                describe(e, n, later_ns[n], scene)
+                score_actions(scene, layers, codes)
+                scores = codes.score[: scene.counts[1]]
+                best = int(scores.argmax())
+                if uniforms.shape[1] > 0:
+                    best = _drawn(scores, scores[best], temperature, uniforms[n, step])
+                cell = scene.cell[best]
+                decisions += 1
+            given, actions[n, step] = -1, cell
+            _serve(e, n, cell, channels[channel[n], min(step, channels.shape[1] - 1)])
         value[n] = e.state[n, N_SERVED] + leftover(e, n)
     return decisions
 
@@ -117,18 +115,22 @@ def _follow(
     stop: Ints,  # (N,)
 ) -> int:
     e = episodes_at(addresses, unloaded_ns)
-    batch_cap = e.upload_time.shape[2]
     for n in range(begin, end):
         while e.any_legal[n] and e.state[n, N_BATCHES] < stop[n]:
             step = e.state[n, N_BATCHES]
-            cell = actions[n, step]
-            serve_batch(e, n, cell // batch_cap, cell % batch_cap + 1)
-            if e.redraws[n]:
-                for k in range(e.n_users[n]):
-                    e.uniforms[n, k] = channels[channel[n], step, k]
-                redraw_channels(e, n)
-            e.any_legal[n] = observe(e, n, e.redraws[n])
+            _serve(e, n, actions[n, step], channels[channel[n], min(step, channels.shape[1] - 1)])
     return 0
+
+
+@inlined
+def _serve(e: EpisodeArrays, n: int, cell: int, uniforms: Floats) -> None:
+    """A batch, and new channels where they are drawn anew."""
+    batch_cap = e.upload_time.shape[2]
+    serve_batch(e, n, cell // batch_cap, cell % batch_cap + 1)
+    if e.redraws[n]:
+        e.uniforms[n, : e.n_users[n]] = uniforms[: e.n_users[n]]
+        redraw_channels(e, n)
+    e.any_legal[n] = observe(e, n, e.redraws[n])
 
 
 @compiled
@@ -201,10 +203,11 @@ class Player:
         later_ns: Ints,
         *,
         policy: Ints | None = None,
-        channels: Floats = _NO_CHANNELS,
+        channels: Floats = NO_CHANNELS,
         channel: Ints | None = None,
         uniforms: Floats | None = None,
         temperature: float = 1.0,
+        first: Ints | None = None,
     ) -> Played:
         """Play every episode from where it stands to its end.
 
@@ -217,6 +220,7 @@ class Player:
             channel: int64 (N,), whose of them each has; None for the first.
             uniforms: float64 (N, T) in [0, 1) to sample actions with; None to take the highest score.
             temperature: What scores are divided by before sampling.
+            first: int64 (N,), an action to begin with; None for none.
         """
         n, most = len(episodes.n_users), int(episodes.n_users.max())
         none = np.zeros(n, dtype=np.int64)
@@ -224,7 +228,7 @@ class Player:
         arguments = (
             weights, self._sizes, none if policy is None else policy, later_ns, channels,
             none if channel is None else channel, np.zeros((n, 0)) if uniforms is None else uniforms, temperature,
-            np.full(n, most + 1), value, actions,
+            np.full(n, -1) if first is None else first, value, actions,
         )  # fmt: skip
         decisions = self._in_threads(_play, episodes, n, arguments)
         return Played(value, actions, decisions)
@@ -243,7 +247,7 @@ class Player:
         """Call a kernel for parts of the episodes; every episode is played on its own, so parts change nothing."""
         bounds = np.linspace(0, n, self._threads * 8 + 1 if self._threads > 1 else 2).astype(int)
         head = (episodes.addresses, episodes.arrays.unloaded_ns)
-        parts = [(*head, int(a), int(b), *arguments) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+        parts = [(*head, int(a), int(b), *arguments) for a, b in pairwise(bounds) if a < b]
         if self._threads == 1:
             return sum(kernel(*part) for part in parts)
         with ThreadPoolExecutor(self._threads) as pool:

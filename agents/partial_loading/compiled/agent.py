@@ -1,0 +1,69 @@
+"""The agent of the small network, which decides in microseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.partial_loading.agent import Agent
+from agents.partial_loading.compiled.network import CompiledNetwork, NetworkConfig
+from agents.partial_loading.compiled.playing import Player, compiled_weights
+from baselines.partial_loading.expected_uploads import later_upload_ns
+from pl_env.partial_loading.env import PartialLoadingEnv
+from pl_env.partial_loading.episodes import Episodes
+from pl_env.partial_loading.instance import Instance
+
+
+class CompiledAgent(Agent):
+    """As `Agent`, with a `CompiledNetwork`."""
+
+    KIND = "CompiledAgent"
+    network: CompiledNetwork  # type: ignore[assignment]
+
+    def __init__(self, network: CompiledNetwork, trained_on: dict[str, Any] | None = None) -> None:
+        """Wrap a network; see `agents.agent.TrainedAgent`."""
+        super().__init__(network, trained_on)
+        self._player, self._weights = Player(network.config), compiled_weights(network)
+        self._instance: Instance | None = None
+        self._later_ns: NDArray[np.int64]
+
+    @classmethod
+    def build_network(cls, config: dict[str, Any]) -> CompiledNetwork:  # type: ignore[override]
+        """A network with fresh weights.
+
+        Raises:
+            InvalidValue: A number is out of range.
+        """
+        return CompiledNetwork(NetworkConfig(**config))
+
+    def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingEnv) -> int:
+        """The legal action with the highest score; the observation and the info are not needed.
+
+        Raises:
+            InvalidValue: The environment has another batch cap.
+        """
+        self.require_batch_cap(env)
+        if env.instance is not self._instance:  # later uploads hold to the episode's end
+            self._instance, self._later_ns = env.instance, later_upload_ns(env.episodes)
+        return int(self._player.scores(env.episodes, self._weights, self._later_ns)[0].argmax())
+
+    def best_plan(self, instance: Instance, samples: int, temperature: float, rng: np.random.Generator) -> list[int]:
+        """Actions of the best of some schedules, of which the first is by arg-max; see `agents.BestOf`."""
+        episodes = Episodes([instance], self.network.config.batch_cap).branch(np.zeros(samples, dtype=np.int64))
+        nothing, most = np.zeros((samples, 0), dtype=np.int64), instance.n_users
+        first = self._player.play(episodes.branch(np.zeros(1, dtype=np.int64)), self._weights, nothing[:1])
+        others = self._player.play(
+            episodes, self._weights, nothing, uniforms=rng.random((samples, most)), temperature=temperature
+        )
+        ends, actions = np.append(first.value, others.value[1:]), np.concatenate([first.actions, others.actions[1:]])
+        best = actions[int(ends.argmax())]
+        return [int(action) for action in best[best >= 0]]
+
+
+def play_greedily(agent: CompiledAgent, instances: list[Instance]) -> NDArray[np.float64]:
+    """Served users / K of each instance, whose channels stay, float64 (N,)."""
+    episodes = Episodes(instances, agent.network.config.batch_cap)
+    Player(agent.network.config).play(episodes, compiled_weights(agent.network), later_upload_ns(episodes))
+    return np.asarray(episodes.served / episodes.n_users)
