@@ -32,6 +32,7 @@ _DESCRIPTIONS = {
     "fading": "channels drawn anew before every batch",
     "tiny": "five users, three models: to try things out",
     "bls-fast": "as bls, by reinforcement alone; decides in microseconds",
+    "fading-fast": "as fading, by reinforcement alone; decides in microseconds",
     ANY_LIBRARY: "libraries drawn anew, 40 to 120 users, 400 to 900 ms: one agent for all",
 }
 
@@ -182,5 +183,5 @@ def _job(name: str) -> Job:
     return Job(name, _fields_of(Family.named(name)), recipe(name))
 
 
-JOBS = {name: _job(name) for name in (*Scenario.presets(), ANY_LIBRARY, "bls-fast")}
+JOBS = {name: _job(name) for name in (*Scenario.presets(), ANY_LIBRARY, *COMPILED_RECIPES)}
 """By name, a job for each agent that can be trained, with the recipe of the one that comes with the package."""

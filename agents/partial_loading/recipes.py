@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agents.evolution import EvolutionConfig
+from agents.partial_loading.compiled.improving import ImprovementConfig
 from agents.partial_loading.compiled.training import CompiledTrainingConfig
 from agents.partial_loading.imitation import ImitationConfig
 from agents.partial_loading.training import TrainingConfig
@@ -23,7 +25,18 @@ RECIPES = {
 """By the name of the family."""
 
 COMPILED_RECIPES = {
-    "bls-fast": CompiledTrainingConfig(),
+    "bls-fast": CompiledTrainingConfig(
+        message=24,
+        hidden=64,
+        improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=2e-3),
+        evolution=EvolutionConfig(rounds=0),
+    ),
+    "fading-fast": CompiledTrainingConfig(
+        message=24,
+        hidden=64,
+        improvement=ImprovementConfig(rounds=60, actions=4, softness=1.0, learning_rate=2e-3),
+        evolution=EvolutionConfig(rounds=0),
+    ),
 }
 """Of agents with the small network, by their names."""
 
