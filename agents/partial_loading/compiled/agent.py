@@ -47,7 +47,16 @@ class CompiledAgent(Agent):
         self.require_batch_cap(env)
         if env.instance is not self._instance:  # later uploads hold to the episode's end
             self._instance, self._later_ns = env.instance, later_upload_ns(env.episodes)
-        return int(self._player.scores(env.episodes, self._weights, self._later_ns)[0].argmax())
+        return int(self.scores(env.episodes, self._later_ns)[0].argmax())
+
+    def scores(self, episodes: Episodes, later_ns: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores of all actions in the present states, float32 (N, I · b_cap), -inf where not legal.
+
+        Args:
+            episodes: The episodes.
+            later_ns: What `later_upload_ns` gave at their beginning, or later.
+        """
+        return self._player.scores(episodes, self._weights, later_ns)
 
     def best_plan(self, instance: Instance, samples: int, temperature: float, rng: np.random.Generator) -> list[int]:
         """Actions of the best of some schedules, of which the first is by arg-max; see `agents.BestOf`."""
