@@ -66,7 +66,7 @@ class TrainedAgent:
         """What a checkpoint says besides the weights, as JSON types."""
         return {
             "system": self.SYSTEM,
-            "agent": type(self).__name__,
+            "agent": self.KIND,
             "network": self.network_config,
             "trained_on": self.trained_on,
         }

@@ -41,6 +41,7 @@ class ImprovementConfig:
         rounds: Rounds, each with a checkpoint at its end; 0 for none.
         updates: Times that a round plays and learns.
         episodes: Episodes that are played for that; two states of each are learnt from.
+        choice: States of which one is learnt from, that where the policy is least sure.
         actions: Actions that are tried in a state: those with the highest scores, and one at random.
         futures: Draws of the channels under which they are tried, where channels are drawn anew.
         temperature: What scores are divided by to sample the play that leads to the states.
@@ -56,6 +57,7 @@ class ImprovementConfig:
     rounds: int = 40
     updates: int = 25
     episodes: int = 128
+    choice: int = 3
     actions: int = 4
     futures: int = 1
     temperature: float = 0.3
@@ -66,7 +68,7 @@ class ImprovementConfig:
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
-        for name in ("updates", "episodes", "futures", "passes"):
+        for name in ("updates", "episodes", "choice", "futures", "passes"):
             require_integer(name, getattr(self, name), 1)
         require_integer("actions", self.actions, 2)
         require_real("temperature", self.temperature, 0, above=True)
@@ -196,19 +198,27 @@ def try_actions(
         played, weights, later_ns,
         channels=channels, channel=channel, uniforms=rng.random((n, most)), temperature=config.temperature,
     )  # fmt: skip
-    which = np.repeat(np.arange(n), _STATES_PER_EPISODE)
+    which = np.repeat(np.arange(n), _STATES_PER_EPISODE * config.choice)
     batches = (play.actions >= 0).sum(axis=1)
     stop = (rng.random(len(which)) * batches[which]).astype(np.int64)
     states = begun.branch(which)
     player.follow(states, play.actions[which], stop, channels, channel[which])
-    later_ns = later_ns[which]
-    cells, tried = _to_try(player.scores(states, weights, later_ns), config.actions, rng)
+    scores = player.scores(states, weights, later_ns[which])
+    least_sure = _chance_of_first(scores).reshape(-1, config.choice).argmin(axis=1)
+    kept = least_sure + config.choice * np.arange(len(least_sure))
+    states, scores, later_ns = states.branch(kept), scores[kept], later_ns[which[kept]]
+    cells, tried = _to_try(scores, config.actions, rng)
     value, decisions = _try(player, weights, states, later_ns, cells, tried, config.futures, rng)
     served = float((played.served / played.n_users).mean())
     return Trials(
         record(states, later_ns, cells), torch.from_numpy(tried), torch.from_numpy(value),
         play.decisions + decisions, served,
     )  # fmt: skip
+
+
+def _chance_of_first(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probability of the action with the highest score in each state, (B,)."""
+    return np.asarray(1 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1))
 
 
 def _to_try(scores: NDArray[np.float32], count: int, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:

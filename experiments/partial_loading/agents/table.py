@@ -66,7 +66,11 @@ def contestants(name: str, agent: agents.Agent, samples: int) -> dict[str, basel
         policies["mean rates, parts of users (b)"] = baselines.Lookahead(1.0)
         policies["1.05 times the upload at mean rates"] = baselines.Lookahead()
         policies["the same, two steps"] = baselines.Lookahead(draws=8)
+        policies["fading-fast"] = agents.load("fading-fast")
         return policies | {"greedy": baselines.Planner("greedy")}
+    if name == "bls":
+        fast = agents.load("bls-fast")
+        policies |= {"bls-fast": fast, f"bls-fast-{samples}": agents.BestOf(fast, samples)}
     policies[f"agent-{samples}"] = agents.BestOf(agent, samples)
     return policies | {"greedy": "greedy"}
 
@@ -84,7 +88,7 @@ def table(result: agents.Evaluation) -> str:
                 "middle half": f"{of_policy.interquartile_mean:.4f}",
                 "of the optimum": share,
                 "agent above, points": "–" if policy == "agent" else _points(result.difference("agent", policy)),
-                "ms a batch": f"{1e3 * of_policy.decision_seconds:.2f}",
+                "ms a batch": f"{1e3 * of_policy.decision_seconds:.3f}",
             }
         )
     return markdown(rows)
