@@ -325,7 +325,7 @@ def test_saved_and_loaded_it_acts_the_same(tmp_path):
 def test_the_best_of_many():
     agent = some_agent()
     scenario = pl_env.Scenario.preset("bls")
-    policies = {"agent": agent, "one": agents.BestOf(agent, 1), "best": agents.BestOf(agent, 16, temperature=0.1)}
+    policies = {"agent": agent, "one": agents.BestOf(agent, 1), "best": agents.BestOf(agent, 16)}
     result = agents.evaluate(policies, scenario, episodes=5)
     assert result["agent"].objective.tolist() == result["one"].objective.tolist()
     assert (result["best"].objective >= result["agent"].objective).all()
