@@ -33,7 +33,7 @@ def compiled(function: Function) -> Function:
 
 
 def threaded(function: Function) -> Function:
-    """Compile a kernel as `compiled` does; while it runs, other threads of Python run too. For kernels that take long."""
+    """Compile a kernel that takes long as `compiled` does; while it runs, other threads of Python run too."""
     return _compiled(function, nogil=True)
 
 

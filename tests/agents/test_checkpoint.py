@@ -180,11 +180,11 @@ def test_agents_that_come_with_the_package(name):
     folder = TRAINED / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2_000_000
     preset = name.removeprefix("partial_loading/")
-    scenario = agents.Family.named(preset).scenario
+    scenario = agents.Family.named(preset.removesuffix("-fast")).scenario
     policies = {"agent": agent, "greedy": "greedy"}
     evaluation = agents.evaluate(policies, scenario, episodes=12, stream=VALIDATION_STREAM)
     assert evaluation.difference("agent", "greedy")[0] > 0
-    assert agent.trained_on["rounds"] == agents.partial_loading.recipes.recipe(preset).rounds
+    assert agent.trained_on["rounds"] == agents.partial_loading.jobs.JOBS[preset].training.rounds
 
 
 @pytest.mark.parametrize("name", ["nosuch", "partial_loading/nosuch"])

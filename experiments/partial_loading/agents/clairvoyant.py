@@ -53,7 +53,7 @@ class Arguments:
         beam: States that the clairvoyant keeps after each batch.
     """
 
-    agents: tuple[str, ...] = ("fading", "fading-fast")
+    agents: tuple[str, ...] = ("fading",)
     episodes: int = 300
     seed: int = 2
     beam: int = 48
