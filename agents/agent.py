@@ -22,9 +22,11 @@ class TrainedAgent:
 
     Attributes:
         SYSTEM: The system whose environments it plays.
+        KIND: Name of the class in its system's room.
     """
 
     SYSTEM: ClassVar[str]
+    KIND: ClassVar[str] = "Agent"
 
     def __init__(self, network: nn.Module, trained_on: dict[str, Any] | None = None) -> None:
         """Wrap a network.
@@ -62,7 +64,12 @@ class TrainedAgent:
 
     def header(self) -> dict[str, Any]:
         """What a checkpoint says besides the weights, as JSON types."""
-        return {"system": self.SYSTEM, "network": self.network_config, "trained_on": self.trained_on}
+        return {
+            "system": self.SYSTEM,
+            "agent": self.KIND,
+            "network": self.network_config,
+            "trained_on": self.trained_on,
+        }
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the agent to a folder: weights.safetensors and checkpoint.json.
@@ -76,6 +83,14 @@ class TrainedAgent:
 def trained_agents() -> list[str]:
     """Names of the agents that come with the package, such as "partial_loading/bls"."""
     return sorted(path.parent.relative_to(TRAINED).as_posix() for path in TRAINED.glob("*/*/checkpoint.json"))
+
+
+def _kind(system: str, name: object, folder: Path) -> type[TrainedAgent]:
+    """The class of a system's agent; the first release named none."""
+    kind = getattr(import_module(f"agents.{system}"), str(name), None)
+    if not (isinstance(kind, type) and issubclass(kind, TrainedAgent)):
+        raise FileFormatError(f"{folder}: an agent of the kind {name!r}, which this release does not have")
+    return kind
 
 
 def load(name_or_folder: str | os.PathLike[str]) -> Any:
@@ -101,7 +116,7 @@ def load(name_or_folder: str | os.PathLike[str]) -> Any:
     system = str(header.get("system", FIRST))  # the first release wrote none
     if system not in SYSTEMS:
         raise FileFormatError(f"{folder}: an agent of the system {system!r}, which this release does not have")
-    kind = import_module(f"agents.{system}").Agent
+    kind = _kind(system, header.get("agent", "Agent"), folder)
     try:
         network = kind.build_network(header["network"])
         network.load_state_dict(parts["weights"])

@@ -29,7 +29,16 @@ def compiled(function: Function) -> Function:
     A division by zero gives inf as in NumPy. Nothing is reordered (no ``fastmath``): the same input gives the same
     bits in every process.
     """
-    kernel: Any = numba.njit(error_model="numpy")(function)
+    return _compiled(function, nogil=False)
+
+
+def threaded(function: Function) -> Function:
+    """Compile a kernel that takes long as `compiled` does; while it runs, other threads of Python run too."""
+    return _compiled(function, nogil=True)
+
+
+def _compiled(function: Function, nogil: bool) -> Function:
+    kernel: Any = numba.njit(error_model="numpy", nogil=nogil)(function)
     if hasattr(kernel, "_cache"):  # not where NUMBA_DISABLE_JIT leaves a plain function
         # Neither the package's folder nor the home folder can be written, or it is a zip archive: compile in every
         # process.

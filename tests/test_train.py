@@ -20,7 +20,7 @@ import pl_env
 from agents import train_command
 from agents.checkpoint import load_checkpoint
 from agents.jobs import jobs
-from agents.partial_loading.recipes import RECIPES
+from agents.partial_loading.recipes import COMPILED_RECIPES, RECIPES
 from pl_env.systems import SYSTEMS
 
 REPOSITORY = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "error: there is no preset 'nowhere'; known are: any-library, bls"),
+        (["nowhere"], "error: there is no preset 'nowhere'; known are: any-library, bls, bls-fast, fading"),
         (["--scenario.n-users", "0"], "error: n_users is 0; it must be an integer from 1"),
         (["tiny", "--scenario.n-models", "4"], "error: n_models is 4; it must be 3, as in the library"),
         (
@@ -107,6 +107,10 @@ def test_what_the_command_line_cannot_read_is_refused(words, capsys):
 def test_the_name_sets_the_default_training():
     for name, config in RECIPES.items():
         assert train_command.parse([name]).job.training == config
+    for name, compiled in COMPILED_RECIPES.items():
+        job = train_command.parse([name]).job
+        assert job.training == compiled
+        assert job.family == agents.Family.named(name.removesuffix("-fast"))
     assert train_command.parse([]).job.name == train_command.parse(["--resume"]).job.name == "bls"
     assert train_command.parse([]).out == Path("runs/bls")
     for name in (*pl_env.Scenario.presets(), agents.ANY_LIBRARY):

@@ -11,6 +11,7 @@ from typing import Any
 
 _LAZY = {
     "Agent": "agents.partial_loading.agent",
+    "CompiledAgent": "agents.partial_loading.compiled.agent",
     "BestOf": "agents.partial_loading.decoding",
     "JOBS": "agents.partial_loading.jobs",
 }

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.partial_loading.agent import Agent
+from agents.partial_loading.compiled.agent import CompiledAgent
 from agents.partial_loading.observing import loading_of, present_scores
 from baselines.partial_loading.expected_uploads import later_upload_ns
 from baselines.policies import Replanning
@@ -70,6 +71,8 @@ class BestOf(Replanning):
         if instance.fading == "batch":
             raise UnsupportedInstance("BestOf needs channels that stay for the episode; use the agent itself")
         rng = np.random.default_rng((DECODING_STREAM, self.seed, int(instance.upload_ns.sum()) % 2**63))
+        if isinstance(self.agent, CompiledAgent):
+            return self.agent.best_plan(instance, self.samples, self.temperature, rng)
         one = Episodes([instance], self.agent.network.config.batch_cap)
         episodes = one.branch(np.zeros(self.samples, dtype=np.int64))
         loading, taken = loading_of(episodes), []

@@ -11,9 +11,11 @@ import tyro
 from matplotlib.figure import Figure
 
 from agents.partial_loading.agent import Agent
+from agents.partial_loading.compiled.training import CompiledTrainingConfig
+from agents.partial_loading.compiled.training import train as train_compiled
 from agents.partial_loading.decoding import BestOf
 from agents.partial_loading.families import ANY_LIBRARY, DRAWN, Family
-from agents.partial_loading.recipes import recipe
+from agents.partial_loading.recipes import COMPILED_RECIPES, recipe
 from agents.partial_loading.training import TrainingConfig, train
 from agents.training import TrainingResult
 from baselines.policies import Policy
@@ -29,6 +31,8 @@ _DESCRIPTIONS = {
     "general-hard": "the same, 350 ms",
     "fading": "channels drawn anew before every batch",
     "tiny": "five users, three models: to try things out",
+    "bls-fast": "as bls, by reinforcement alone; decides in microseconds",
+    "fading-fast": "as fading, by reinforcement alone; decides in microseconds",
     ANY_LIBRARY: "libraries drawn anew, 20 to 200 users, 10 to 100 models, any sharing: one agent for all",
 }
 
@@ -96,6 +100,11 @@ class Job:
         """One line."""
         return _DESCRIPTIONS.get(self.name, "")
 
+    @property
+    def preset(self) -> str:
+        """Name of the family that is trained on."""
+        return self.name
+
     @cached_property
     def family(self) -> Family:
         """The family, with the fields that differ from its own overridden.
@@ -104,12 +113,12 @@ class Job:
             InvalidValue: A field is out of range.
             UnknownName: A backbone does not exist.
         """
-        return Family.named(self.name, **self._overridden)
+        return Family.named(self.preset, **self._overridden)
 
     @property
     def _overridden(self) -> dict[str, Any]:
         """Fields that differ from the family's own."""
-        own = asdict(_fields_of(Family.named(self.name)))
+        own = asdict(_fields_of(Family.named(self.preset)))
         return {name: value for name, value in asdict(self.scenario).items() if value != own[name]}
 
     @property
@@ -149,5 +158,34 @@ class Job:
         return {"scenario": self.evaluated_on.to_dict(), "training": asdict(self.training)}
 
 
-JOBS = {name: Job(name, _fields_of(Family.named(name)), recipe(name)) for name in (*Scenario.presets(), ANY_LIBRARY)}
-"""By name, a job for each family that has one, with the recipe of the agent that comes with the package."""
+@dataclass(frozen=True)
+class CompiledJob(Job):
+    """The same with a network that plays in a compiled loop, by reinforcement alone.
+
+    Attributes:
+        name: Name of the family, or that and "-fast".
+        scenario: As in `Job`.
+        training: How to train.
+        samples: As in `Job`.
+    """
+
+    training: Annotated[CompiledTrainingConfig, tyro.conf.arg(name="")]  # type: ignore[assignment]
+
+    @property
+    def preset(self) -> str:
+        """Name of the family that is trained on."""
+        return self.name.removesuffix("-fast")
+
+    def train(self, out: Path, *, resume: bool) -> TrainingResult[Any]:
+        """Train; see `agents.partial_loading.compiled.training.train`."""
+        return train_compiled(self.family, self.training, out, resume=resume)
+
+
+def _job(name: str) -> Job:
+    if name in COMPILED_RECIPES:
+        return CompiledJob(name, _fields_of(Family.named(name.removesuffix("-fast"))), COMPILED_RECIPES[name])
+    return Job(name, _fields_of(Family.named(name)), recipe(name))
+
+
+JOBS = {name: _job(name) for name in (*Scenario.presets(), ANY_LIBRARY, *COMPILED_RECIPES)}
+"""By name, a job for each agent that can be trained, with the recipe of the one that comes with the package."""

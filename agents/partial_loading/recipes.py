@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agents.evolution import EvolutionConfig
+from agents.partial_loading.compiled.improving import ImprovementConfig
+from agents.partial_loading.compiled.training import CompiledTrainingConfig
 from agents.partial_loading.imitation import ImitationConfig
 from agents.partial_loading.training import TrainingConfig
 
@@ -21,6 +24,22 @@ RECIPES = {
     "any-library": TrainingConfig(processes=3, imitation=ImitationConfig(rounds=90, episodes=128, epochs=2, parts=2)),
 }
 """By the name of the family."""
+
+COMPILED_RECIPES = {
+    "bls-fast": CompiledTrainingConfig(
+        message=24,
+        hidden=64,
+        improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=2e-3),
+        evolution=EvolutionConfig(rounds=0),
+    ),
+    "fading-fast": CompiledTrainingConfig(
+        message=24,
+        hidden=64,
+        improvement=ImprovementConfig(rounds=60, actions=4, softness=1.0, learning_rate=2e-3),
+        evolution=EvolutionConfig(rounds=0),
+    ),
+}
+"""Of agents with the small network, by their names."""
 
 
 def recipe(name: str) -> TrainingConfig:

@@ -100,13 +100,18 @@ class Arguments:
 def contestants(name: str, agent: agents.Agent, samples: int) -> dict[str, baselines.Policy | str]:
     """Who plays a scenario besides the agent."""
     policies: dict[str, baselines.Policy | str] = {"agent": agent}
+    has_fast = f"partial_loading/{name}-fast" in agents.trained_agents()
     if name == "fading":
         policies["optimal-dp, today's draws (a)"] = baselines.Planner("optimal-dp")
         policies["mean rates, whole users (b)"] = baselines.Lookahead(1.0, fractional=False)
         policies["mean rates, parts of users (b)"] = baselines.Lookahead(1.0)
         policies["1.05 times the upload at mean rates"] = baselines.Lookahead()
         policies["the same, two steps"] = baselines.Lookahead(draws=8)
+        policies |= {f"{name}-fast": agents.load(f"{name}-fast")} if has_fast else {}
         return policies | {"greedy": baselines.Planner("greedy")}
+    if has_fast:
+        fast = agents.load(f"{name}-fast")
+        policies |= {f"{name}-fast": fast, f"{name}-fast-{samples}": agents.BestOf(fast, samples)}
     policies[f"agent-{samples}"] = agents.BestOf(agent, samples)
     return policies | {"greedy": "greedy"}
 
@@ -124,7 +129,7 @@ def table(result: agents.Evaluation) -> str:
                 "middle half": f"{of_policy.interquartile_mean:.4f}",
                 "of the optimum": share,
                 "agent above, points": "–" if policy == "agent" else points(result.difference("agent", policy)),
-                "ms a batch": f"{1e3 * of_policy.decision_seconds:.2f}",
+                "ms a batch": f"{1e3 * of_policy.decision_seconds:.3f}",
             }
         )
     return markdown(rows)
