@@ -48,6 +48,9 @@ test: install  ## run the tests
 test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
 	$(BIN)/python -m pytest -m slow
 
+.PHONY: release-check
+release-check: lint type test test-slow ecosystem  ## what must be green before a release, the slow tests and the other libraries included
+
 .PHONY: fuzz
 fuzz: install  ## look for disagreements at random (docs/trust.md): MINUTES=10, SEED=drawn, WORKERS=1
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) --workers $(or $(WORKERS),1) $(if $(SEED),--seed $(SEED))

@@ -65,7 +65,7 @@ class UnknownArgument(PlEnvError, ValueError, TypeError):
 
 
 class InvalidAction(PlEnvError, ValueError):
-    """An action is not legal in the present state and the environment was asked to raise."""
+    """An action is not of the action space, or is illegal now and the environment was asked to raise."""
 
 
 class InfeasibleSchedule(PlEnvError, ValueError):

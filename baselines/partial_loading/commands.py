@@ -123,11 +123,14 @@ def execute(
                     same = sum(map(torch.equal, execution.outputs, whole))
                     print(f"seed {seed + n}, {schedule.solver}: outputs of {same} of {len(whole)} batches equal those "
                           "of models read whole, bit for bit")  # fmt: skip
-    for execution, _ in results[: len(solver)]:
+    first_run = [execution for execution, _ in results[: len(solver)]]
+    if out is not None:  # before anything that a terminal may refuse
+        _draw(first_run, results[0][1], out)
+    for execution in first_run:
         _print_batches(execution)
     _print_summary(results, runs)
     if out is not None:
-        _draw([execution for execution, _ in results[: len(solver)]], results[0][1], out)
+        print(f"written: {out}")
 
 
 def _plan(
@@ -199,7 +202,6 @@ def _draw(executions: list[Execution], deadline: float, out: Path) -> None:
         name = execution.schedule.solver
         charts += [(f"{name}, planned", execution.planned_seconds), (f"{name}, measured", execution.seconds)]
     save_figure(planned_and_run(charts, deadline), out)
-    print(f"written: {out}")
 
 
 COMMANDS = (execute,)

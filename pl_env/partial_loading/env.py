@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, NamedTuple, SupportsFloat
 
 import gymnasium
@@ -10,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from pl_env.arguments import action_index, given_instance
 from pl_env.errors import InvalidAction
 from pl_env.partial_loading import stepping
 from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES
@@ -192,9 +192,7 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
             InvalidValue: The instance does not fit the environment's spaces, or the options hold something else.
         """
         super().reset(seed=seed)
-        known = options is None or (isinstance(options, dict) and set(options) <= {"instance"})
-        require(known, "options", options, 'None or {"instance": an Instance}')
-        instance = None if options is None else options.get("instance")
+        instance = given_instance(options, Instance)
         if instance is not None:
             self._require_fitting(instance)
         self._follow_generator()
@@ -225,7 +223,6 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
 
     def _require_fitting(self, instance: Instance) -> None:
         """Raise unless an instance fits the environment's spaces."""
-        require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
         n_models, most_blocks = self.scenario.n_models, self.scenario.most_blocks
         require(
             instance.n_models == n_models, "instance.n_models", instance.n_models, f"{n_models}, as in the scenario"
@@ -245,16 +242,11 @@ class PartialLoadingEnv(gymnasium.Env[Observation, np.int64]):
         Raises:
             InvalidAction: The action is not of the action space, or is illegal and ``invalid_action`` is "raise".
         """
-        try:
-            index = operator.index(action)
-        except TypeError:
-            raise InvalidAction(f"action is {action!r}; it must be an integer") from None
+        index = action_index(action, self._action_count)
         view = self._view
         if view is None:
             view = self._bind()
         addresses, unloaded_ns, one_action, observation, mask, numbers, counts, flags = view
-        if not 0 <= index < self._action_count:
-            raise InvalidAction(f"action is {index}; it must be from 0 to {self._action_count - 1}")
         if self.invalid_action == "raise" and not (self.any_legal and mask[index]):
             raise InvalidAction(self._why_illegal(index))
         if self._redraws:

@@ -108,6 +108,13 @@ class Episodes:
         for n, instance in enumerate(instances):
             self.place(n, instance)
 
+    def __repr__(self) -> str:
+        """One line: how many, and of what size."""
+        n, models = self.arrays.mask.shape[0], self.arrays.next_user.shape[1]
+        return (
+            f"<{type(self).__name__}: {n} episodes, {models} models, batches of at most {self._room.batch_cap} users>"
+        )
+
     @classmethod
     def of_scenario(cls, scenario: Scenario, n: int, *, keeps_schedule: bool = False) -> Episodes:
         """N episodes of a scenario, none of which has begun; see `use_generators` and `draw`.

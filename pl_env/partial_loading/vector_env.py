@@ -114,9 +114,13 @@ class PartialLoadingVectorEnv(VectorEnv[Observations, NDArray[np.int64], NDArray
         if seed is None or isinstance(seed, (int, np.integer)):
             seeds = [None if seed is None else int(seed) + i for i in range(n)]
         else:
-            require(isinstance(seed, (Sequence, np.ndarray)), "seed", seed, "an integer, None, or a sequence of them")
-            seeds = list(seed)
+            several = isinstance(seed, (Sequence, np.ndarray)) and all(
+                each is None or isinstance(each, (int, np.integer)) for each in seed
+            )
+            require(several, "seed", seed, "an integer, None, or a sequence of them")
+            seeds = [None if each is None else int(each) for each in seed]
         require(len(seeds) == n, "len(seed)", len(seeds), f"{n}, one for each environment")
+        require(all(each is None or each >= 0 for each in seeds), "seed", seed, "at least 0")
         require(options is None or isinstance(options, dict), "options", options, "None or a dict")
         options = dict(options or {})
         mask = np.asarray(options.pop("reset_mask", np.ones(n, dtype=np.bool_)))

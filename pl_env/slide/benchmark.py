@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownName, shown
 from pl_env.files import Stored
 from pl_env.ranges import require
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -41,7 +41,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         made_by: What computed the plans and bounds: solver, versions of the software.
 
     Raises:
-        InvalidValue: Shapes disagree.
+        InvalidValue: Shapes disagree, or a bound is below what is served or above what there is.
     """
 
     KIND: ClassVar[str] = "slide-benchmark-set"
@@ -60,6 +60,13 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         n, k = len(self.users), self.users.shape[1]
         require(self.models.shape == (n, k), "models.shape", self.models.shape, f"({n}, {k}), as of users")
         require(len(self.upper_bound) == n, "len(upper_bound)", len(self.upper_bound), f"{n}, one for each instance")
+        require(isinstance(self.name, str), "name", self.name, "text")
+        good = bool(((self.served <= self.upper_bound) & (self.upper_bound <= k)).all())
+        require(good, "upper_bound", self.upper_bound, "from the users served to all users, for each instance")
+
+    def __repr__(self) -> str:
+        certified = f"{int(self.is_optimal.sum())} certified optima"
+        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
 
     def __len__(self) -> int:
         return len(self.users)

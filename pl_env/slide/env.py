@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -10,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from pl_env.arguments import action_index, given_instance
 from pl_env.errors import InvalidAction
 from pl_env.ranges import require, require_one_of
 from pl_env.slide import stepping
@@ -89,7 +89,8 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
 
     ## Episode End
     Terminated after the last user; the mask of that state is all ones. Never truncated. An illegal action ends the
-    episode with reward 0 and `info["invalid_action"] = True`, or raises `InvalidAction`, as `invalid_action` says.
+    episode with reward 0 and `info["invalid_action"] = True`, or raises `InvalidAction`, as `invalid_action` says. An
+    action outside the space raises it always.
 
     ## Information
     `action_mask`; `invalid_action`; `served` so far; `elapsed_seconds`; `backlog_seconds`, what is promised, on the
@@ -188,16 +189,13 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
             InvalidValue: The instance does not fit the environment's spaces, or the options hold something else.
         """
         super().reset(seed=seed)
-        known = options is None or set(options) <= {"instance"}
-        require(known, "options", options, 'None or {"instance": an Instance}')
-        instance = None if options is None else options.get("instance")
+        instance = given_instance(options, Instance)
         if instance is None:
             n_users = self.scenario.n_users
             self._tables, self._instance, n_committed = self.scenario.tables, None, 0
             self._episode = self._allocate(n_users, 0)
             draw_users(self.np_random.random((DRAWS_PER_USER, n_users)), self._draws, self._episode.users)
         else:
-            require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
             n_models = self.scenario.n_models
             fits = instance.n_models == n_models
             require(fits, "instance.n_models", instance.n_models, f"{n_models}, as in the scenario")
@@ -258,12 +256,9 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
             Observation, reward (1 / K for an admission), terminated, truncated (False), and the info dict.
 
         Raises:
-            InvalidAction: The action is no integer, or is illegal and ``invalid_action`` is "raise".
+            InvalidAction: The action is not of the action space, or is illegal and ``invalid_action`` is "raise".
         """
-        try:
-            index = operator.index(action)
-        except TypeError:
-            raise InvalidAction(f"action is {action!r}; it must be an integer") from None
+        index = action_index(action, 1 + self.scenario.n_models)
         episode, user = self._now, int(self._now.state[USER])
         if not stepping.decide(episode, index):
             return self._refuse_to_step(index)
@@ -290,9 +285,7 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
 
     def _why_illegal(self, action: int) -> str:
         episode = self._now
-        user, n_models = int(episode.state[USER]), self.scenario.n_models
-        if not 0 <= action <= n_models:
-            return f"action is {action}; it must be from 0 to {n_models}"
+        user = int(episode.state[USER])
         if user >= len(episode.users):
             return f"action is {action}; all users have been decided on"
         model, about = action - 1, f"action is {action}, model {action - 1} for user {user}"

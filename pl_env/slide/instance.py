@@ -124,6 +124,10 @@ class Instance(Stored, ReadOnlyArrays):
         kept = bool((np.cumsum(self.committed_rest_ns) <= self.committed_due_ns).all())
         require(kept, "committed_rest_ns", self.committed_rest_ns, "such that all of it is in time")
 
+    def __repr__(self) -> str:
+        span_ms = int(self.arrival_ns.max(initial=0)) / 1e6
+        return f"<Instance: {self.n_users} users within {span_ms:g} ms, {self.n_models} models>"
+
     @property
     def n_users(self) -> int:
         """Number of users K."""

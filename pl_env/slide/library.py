@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownName, shown
 from pl_env.layers import ARCHITECTURES, TRANSFORMERS, Layer, layer_table, transformer_table
 from pl_env.ranges import require, require_integer
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -132,6 +132,9 @@ class Library(ReadOnlyArrays):
         )
         good = self.accepted.shape[1] == n and 1 <= len(self.accepted) <= n
         require(good, "accepted.shape", self.accepted.shape, f"(J, {n}) with J from 1 to {n}")
+
+    def __repr__(self) -> str:
+        return f"<Library: {', '.join(map(shown, self.names[:8]))}{', ...' * (len(self.names) > 8)}>"
 
     @property
     def n_models(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pl_env.errors import InfeasibleSchedule
+from pl_env.ranges import require
 from pl_env.slide.dynamics import COMPUTE, DOWNLOAD, FREQUENCY, N_STEPS, WHOLE_BAND, time_pair
 from pl_env.slide.edf import slices_of
 from pl_env.slide.instance import Instance
@@ -82,12 +83,18 @@ class Plan:
             **about: ``solver``, ``status``, ``bound`` and ``elapsed``.
 
         Raises:
+            InvalidValue: There is no such model, or there are more models than users.
             InfeasibleSchedule: Somebody would be late.
         """
+        models = np.asarray(models)
+        good = models.ndim == 1 and len(models) <= instance.n_users and models.dtype.kind in "iu"
+        good = good and bool(((models >= -1) & (models < instance.n_models)).all())
+        allowed = f"for each of at most {instance.n_users} users -1, or a model from 0 to {instance.n_models - 1}"
+        require(good, "models", models, allowed)
         pairs, steps = instance.pairs_and_steps()
         everybody = np.arange(len(models))
         chosen, asked = pairs[everybody, models], steps[everybody, models]
-        refused = np.asarray(models) < 0
+        refused = models < 0
         if not streams:
             asked = np.empty((len(models), 2, 1), dtype=np.int64)
             last = instance.arrival_ns + instance.deadline_ns
@@ -103,6 +110,9 @@ class Plan:
         return cls(
             np.array(models, dtype=np.int64), frequency, instance.n_users, slices=slices, streams=streams, **about
         )
+
+    def __repr__(self) -> str:
+        return f"<Plan {self}>"
 
     def __len__(self) -> int:
         return len(self.models)

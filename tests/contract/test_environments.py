@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+import pl_env
 from pl_env.systems import SYSTEMS, face
 from tests import helpers
 from tests.contract import golden
@@ -88,6 +89,24 @@ def test_masks_agree_and_tell_what_is_legal(environment_id):
     _, _, terminated, _, info = env.step(illegal)
     assert terminated
     assert info["invalid_action"]
+
+
+def test_what_is_no_action_of_the_space_raises_and_changes_nothing(environment_id):
+    env = gym.make(environment_id).unwrapped
+    env.reset(seed=0)
+    before = env.action_masks()
+    for action in (env.action_space.n, -1, 2**70, 10**5000, 0.5, "x", None, np.zeros(10_000)):
+        with pytest.raises(pl_env.InvalidAction, match=r"action is .*; it must be (an integer|from 0 to)") as caught:
+            env.step(action)
+        assert len(str(caught.value)) < 150
+    np.testing.assert_array_equal(env.action_masks(), before)
+    env.step(int(np.flatnonzero(before)[0]))
+
+
+@pytest.mark.parametrize("options", [5, [], "x", {"a": 1}, {"instance": 3}, {"instance": None, "seed": 1}])
+def test_options_that_do_not_exist_are_refused(environment_id, options):
+    with pytest.raises(pl_env.InvalidValue, match=r"^options.* is .*; it must be"):
+        gym.make(environment_id).unwrapped.reset(options=options)
 
 
 def test_the_same_seed_gives_the_same_episode(environment_id):

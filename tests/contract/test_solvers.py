@@ -129,6 +129,19 @@ def test_instances_are_saved_and_pickled(case, tmp_path):
     assert twin.objective == plan.objective
 
 
+def test_everything_is_shown_on_one_short_line(case, system):
+    """As the last line of a notebook's cell, and in messages."""
+    room = face(system)
+    instance, _ = case.tiny()
+    things = [instance, baselines.solve(instance)]
+    for name in room.benchmark_names():
+        benchmark = room.benchmark(name)
+        things += [benchmark, benchmark.instances[0], benchmark.plan(0)]
+    for thing in things:
+        assert "\n" not in repr(thing)
+        assert len(repr(thing)) < 200, repr(thing)
+
+
 def test_scenarios(system):
     kind = face(system).Scenario
     assert "tiny" in kind.presets()

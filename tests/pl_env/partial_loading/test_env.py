@@ -313,7 +313,7 @@ def test_instances_that_do_not_fit_are_refused():
             "instance.n_models is 50; it must be 3, as in the scenario",
         ),
         (wide, "instance.n_blocks is 5; it must be at most 4, as in the scenario"),
-        ("instance.npz", "options['instance'] is 'instance.npz'; it must be an Instance"),
+        ("instance.npz", "options['instance'] is 'instance.npz'; it must be an Instance of pl_env.partial_loading"),
     ]:
         with pytest.raises(pl_env.InvalidValue) as caught:
             env.reset(options={"instance": instance})

@@ -215,3 +215,8 @@ def test_the_plan_of_an_environment_is_its_schedule():
     env.step(int(env.action_masks().argmax()))
     assert env.plan.history.tolist() == env.schedule.history.tolist()
     assert len(env.plan) == 1
+
+
+def test_repr_is_one_short_line():
+    episodes = Episodes.of_scenario(pl_env.Scenario.preset("tiny"), 7)
+    assert repr(episodes) == "<Episodes: 7 episodes, 3 models, batches of at most 2 users>"

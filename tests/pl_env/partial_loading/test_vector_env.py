@@ -217,6 +217,13 @@ def test_seeds_one_by_one_and_what_goes_on_without():
     assert_same(repeated, following)
 
 
+@pytest.mark.parametrize("seed", [1.5, "ab", [1.5, "a", 0], [-1, 2, 3], -1, [1, 2]])
+def test_seeds_that_are_none(seed):
+    env = PartialLoadingVectorEnv(3, "tiny")
+    with pytest.raises(pl_env.InvalidValue, match=r"seed.* is .*; it must be"):
+        env.reset(seed=seed)
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
 def test_a_copy_goes_on_by_itself(duplicate):
     """In the middle of episodes, channel draws included."""

@@ -12,6 +12,7 @@ import baselines
 import pl_env
 import pl_env.__main__
 from baselines.__main__ import main
+from baselines.partial_loading.commands import execute as execute_command
 from pl_env.partial_loading.rendering import moved_bytes
 from pl_env.real_models.execution import execute, outputs_of_whole_models
 from pl_env.real_models.loading import BlockLoader
@@ -126,6 +127,21 @@ def test_execute_prints_every_batch_and_draws_both_timelines(folder, capsys):
     assert "independent: planned / measured" in out
     assert "means of 2 runs" in out
     assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_execute_writes_before_it_prints(folder, monkeypatch):
+    """A terminal that cannot show a table costs nothing but the table."""
+    monkeypatch.setattr("baselines.partial_loading.commands._print_batches", refuse)
+    with pytest.raises(UnicodeEncodeError):
+        execute_command(
+            folder / "library.npz", folder / "server.json", (folder / "models",),
+            builder=PERCEPTRON[-1], n_users=10, out=folder / "run.png",
+        )  # fmt: skip
+    assert (folder / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def refuse(*_):
+    raise UnicodeEncodeError("ascii", "…", 0, 1, "ordinal not in range(128)")
 
 
 @pytest.mark.parametrize(

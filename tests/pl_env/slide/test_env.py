@@ -194,10 +194,6 @@ def test_illegal_actions_end_the_episode_or_raise():
     assert (reward, terminated, info["invalid_action"], info["served"]) == (0, True, True, 2)
     env = helpers.env_for(instance, invalid_action="raise")
     env.reset(options={"instance": instance})
-    for action, message in ((3, "action is 3; it must be from 0 to 2"), ("x", "action is 'x'; it must be an integer")):
-        with pytest.raises(pl_env.InvalidAction) as caught:
-            env.step(action)
-        assert str(caught.value) == message
     env.step(1)
     env.step(1)
     for action, message in ((1, "does not answer the request"), (2, "somebody would be late")):

@@ -240,8 +240,19 @@ def test_sets_are_stored(tmp_path):
     found = benchmark("slide-100")
     found.save(tmp_path / "set.npz")
     assert BenchmarkSet.load(tmp_path / "set.npz") == found
-    with pytest.raises(pl_env.InvalidValue):
-        replace(found, upper_bound=found.upper_bound[1:])
+    n_users, most = found.users.shape[1], found.upper_bound
+    for wrong in (
+        {"upper_bound": most[1:]},
+        {"upper_bound": np.full(len(most), n_users + 1)},
+        {"upper_bound": found.served - 1},
+        {"name": 3},
+    ):
+        with pytest.raises(pl_env.InvalidValue, match=r"(upper_bound|name).* is .*; it must be"):
+            replace(found, **wrong)
+    no_such_model = found.models.copy()
+    no_such_model[0, np.flatnonzero(no_such_model[0] >= 0)[0]] = 2**62
+    with pytest.raises(pl_env.InvalidValue, match=r"models is .* a model from 0 to 2"):
+        replace(found, models=no_such_model).plan(0)
     (tmp_path / "set.npz").write_bytes(b"damaged")
     with pytest.raises(pl_env.FileFormatError):
         BenchmarkSet.load(tmp_path / "set.npz")
