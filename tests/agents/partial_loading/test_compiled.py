@@ -13,7 +13,7 @@ import torch
 import agents
 import baselines
 import pl_env
-from agents.checkpoint import load_checkpoint
+from agents.checkpoint import load_checkpoint, save_checkpoint
 from agents.evolution import EvolutionConfig
 from agents.partial_loading.compiled.agent import CompiledAgent, play_greedily
 from agents.partial_loading.compiled.improving import ImprovementConfig, Trials, _loss, _to_try, try_actions
@@ -320,6 +320,14 @@ def test_saved_and_loaded_it_acts_the_same(tmp_path):
     assert isinstance(loaded, CompiledAgent)
     instances = sampled("bls", 3)
     np.testing.assert_array_equal(play_greedily(agent, instances), play_greedily(loaded, instances))
+
+
+@pytest.mark.parametrize("kind", ["JOBS", "nothing", 3])
+def test_a_checkpoint_of_no_agent_is_refused(kind, tmp_path):
+    agent = some_agent()
+    save_checkpoint(tmp_path / "a", agent.header() | {"agent": kind}, {"weights": agent.network.state_dict()})
+    with pytest.raises(pl_env.FileFormatError, match="an agent of the kind"):
+        agents.load(tmp_path / "a")
 
 
 def test_the_best_of_many():
