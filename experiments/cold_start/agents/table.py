@@ -1,8 +1,8 @@
 """The cold start's agent beside the rules: ``python -m experiments.cold_start.agents.table``.
 
-"planned" is the planner's value that the agent corrects, alone. Time over each instance's optimum, mean with the 95 % bootstrap interval, on episodes of the evaluation stream
-(`pl_env.seeds`), which nobody was trained or tuned on; everybody has the same. Below the two presets that the agent was
-trained on are others that it never saw.
+Time over each instance's optimum, mean with the 95 % bootstrap interval, on episodes of the evaluation stream
+(`pl_env.seeds`), which nobody was trained or tuned on; everybody has the same. "planned" is the planner's value that
+the agent corrects, alone. Below the two presets that the agent was trained on are others that it never saw.
 """
 
 from __future__ import annotations
