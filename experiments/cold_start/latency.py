@@ -13,6 +13,7 @@ from baselines.registry import solve
 from pl_env.cold_start.devices import MB, MIB, paper_devices
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan
+from pl_env.cold_start.rendering import add_legend
 from pl_env.cold_start.rendering import draw as draw_plan
 from pl_env.cold_start.scenario import Scenario
 from pl_env.times import NS_PER_SECOND
@@ -151,6 +152,5 @@ def draw_charts() -> Picture:
         for axes, (plan, unit) in zip(row, plans, strict=True):
             title = f"{plan.solver}, {unit}, {chart.tokens:,} tokens: {plan.finish_seconds:.3f} s"
             draw_plan(axes, plan, paper_instance(chart.tokens, unit), title, until=until)
-            if axes is not grid[0, 0]:
-                axes.get_legend().remove()
+    add_legend(picture)
     return picture

@@ -43,6 +43,7 @@ def gantt(plan: Plan, instance: Instance, title: str | None = None) -> Figure:
     """
     figure = ShownFigure(*_FIGURE_INCHES)
     draw(figure.subplots(), plan, instance, str(plan) if title is None else title)
+    add_legend(figure)
     return figure
 
 
@@ -59,8 +60,12 @@ def draw(axes: Axes, plan: Plan, instance: Instance, title: str, *, until: float
     axes.set_xlim(0, until or 1.02 * max(last, 1e-9))
     axes.set_xlabel("time (s)")
     axes.set_title(title, fontsize=10)
+
+
+def add_legend(figure: Figure) -> None:
+    """Say below the charts of a figure what the colours mean."""
     handles = [Patch(color=colour, label=label) for label, colour in _PHASES]
-    axes.legend(handles=handles, loc="upper right", fontsize=8, ncols=2)
+    figure.legend(handles=handles, loc="outside lower center", fontsize=8, ncols=4, frameon=False)
 
 
 def _layers(stage: Stage) -> str:
@@ -109,6 +114,7 @@ class Viewer:
         """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
         self._figure.clear()
         draw(self._figure.subplots(), plan, instance, about)
+        add_legend(self._figure)
         if self._interactive:
             import matplotlib.pyplot as plt
 

@@ -1,8 +1,8 @@
 """The cold start's agent beside the rules: ``python -m experiments.cold_start.agents.table``.
 
 Time over each instance's optimum, mean with the 95 % bootstrap interval, on episodes of the evaluation stream
-(`pl_env.seeds`), which nobody was trained or tuned on; everybody has the same. Below the two presets that the agent was
-trained on are others that it never saw.
+(`pl_env.seeds`), which nobody was trained or tuned on; everybody has the same. "planned" is the planner's value that
+the agent corrects, alone. Below the two presets that the agent was trained on are others that it never saw.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tyro
 
 import agents
 from agents.cold_start import BestOf
+from agents.cold_start.describing import PLANNED, begun, describe
 from baselines.policies import RandomPolicy
 from baselines.registry import solve, solvers
 from baselines.statistics import bootstrap_interval
@@ -66,6 +67,17 @@ class Arguments:
         require_integer("samples", self.samples, 1)
 
 
+class Planned:
+    """The action after which all is done first if `order-dp` places the rest: what the agent corrects."""
+
+    def act(self, observation: Any, info: Any, env: ColdStartEnv) -> int:
+        """Needs the environment alone."""
+        left = env.remaining()
+        states = describe([begun(left)])
+        device, count = divmod(int(states.number[states.actions[:, PLANNED].argmin()]), left.n_layers)
+        return device * env.most_layers + count
+
+
 def played_by(policy: Any, scenario: Scenario) -> Callable[[Instance], float]:
     """How long what a policy plays takes, in seconds."""
     env = ColdStartEnv(scenario, invalid_action="raise")
@@ -92,11 +104,12 @@ def row(name: str, arguments: Arguments) -> dict[str, str]:
     sampled = BestOf(agent, arguments.samples)
     players: dict[str, tuple[Callable[[Instance], float], int]] = {
         "agent": (played_by(agent, scenario), count),
+        "planned": (played_by(Planned(), scenario), few),
         f"best of {arguments.samples}": (lambda one: Plan.of(one, sampled.plan(one)).objective, few),
         **{rule: (lambda one, rule=rule: solve(one, rule).objective, count) for rule in RULES},  # type: ignore[misc]
         "random": (played_by(RandomPolicy(rng), scenario), count),
     }
-    cells = {"episodes": f"{name} ({count}; samples {few})"}
+    cells = {"episodes": f"{name} ({count}; samples and planned {few})"}
     for label, (play, n) in players.items():
         if label in RULES and any(solvers("cold_start")[label].why_not(instance) for instance in instances):
             cells[label] = "–"
