@@ -10,6 +10,9 @@ import baselines
 import pl_env
 import pl_env.systems
 from benchmarks.sampling import legal_action, legal_actions
+from pl_env.co_inference.instance import menus_of
+from pl_env.co_inference.least_energy import BITS, Tables, least_energy, shortest_radio
+from pl_env.compiling import compiled
 
 STEPS = 5_000
 
@@ -25,7 +28,15 @@ def _random_steps(env: gymnasium.Env) -> int:
 
 
 @pytest.mark.parametrize(
-    "name", ["PartialLoading-v0", "PartialLoadingGeneral-v0", "PartialLoadingFading-v0", "Slide-v0", "ColdStart-v0"]
+    "name",
+    [
+        "PartialLoading-v0",
+        "PartialLoadingGeneral-v0",
+        "PartialLoadingFading-v0",
+        "Slide-v0",
+        "ColdStart-v0",
+        "CoInference-v0",
+    ],
 )
 def test_environment_5000_steps(benchmark, name):
     """Random legal actions through ``gym.make``, resets included; target: 60,000 steps/s, 83 ms for 5,000."""
@@ -111,3 +122,39 @@ def test_cold_start_optimal_dp(benchmark, n_devices, rounds):
     scenario = pl_env.systems.scenario_named("cold_start/default").override(n_devices=n_devices)
     instances = iter(scenario.sample(np.random.default_rng(seed)) for seed in range(rounds + 1))
     benchmark.pedantic(lambda: baselines.solve(next(instances), "optimal-dp"), rounds=rounds, warmup_rounds=1)
+
+
+@compiled
+def _many_least_energies(tables: Tables, gain: np.ndarray, deadline: np.ndarray) -> float:
+    total = 0.0
+    for n in range(len(gain)):
+        split = tables.splits[n % 3]
+        least_seconds = shortest_radio(tables.hardware, gain[n]) * split[BITS]
+        kept = tables.levels[n % len(tables.levels)]
+        energy, _ = least_energy(split, tables.hardware, gain[n], least_seconds, deadline[n], kept, 0.0)
+        total += min(1.0, energy)
+    return total
+
+
+def test_co_inference_1000_least_energies(benchmark):
+    """Splits 0, 1 and 40 of BLIP-2 in turn, all levels; the target is 1 ms."""
+    instance = pl_env.systems.scenario_named("co_inference/default").override(n_tasks=1000)
+    instance = instance.sample(np.random.default_rng(0))
+    benchmark.pedantic(
+        _many_least_energies, args=(instance.tables, instance.gain, instance.deadline), rounds=50, warmup_rounds=2
+    )
+
+
+def test_co_inference_1000_menus(benchmark):
+    """11 levels over the four useful splits each; the target is 30 ms."""
+    instance = pl_env.systems.scenario_named("co_inference/default").override(n_tasks=1000)
+    instance = instance.sample(np.random.default_rng(0))
+    benchmark.pedantic(menus_of, args=(instance.tables, instance.tasks), rounds=50, warmup_rounds=2)
+
+
+@pytest.mark.parametrize("solver", ["exact", "offline", "online-dp"])
+def test_co_inference_solvers(benchmark, solver):
+    """40 tasks, another instance each time; `online-dp` with its tables at hand."""
+    scenario = pl_env.systems.scenario_named("co_inference/default")
+    instances = iter(scenario.sample(np.random.default_rng(seed)) for seed in range(41))
+    benchmark.pedantic(lambda: baselines.solve(next(instances), solver), rounds=40, warmup_rounds=1)

@@ -80,7 +80,7 @@ def _draw_tasks(axes: Axes, plan: Plan, instance: Instance) -> None:
             label = "all on the device" if split == instance.model.n_splits - 1 else f"split after block {split}"
             colour = _SPLITS[row % len(_SPLITS)]
             axes.bar(chosen, plan.kept[chosen], width=widths[chosen], color=colour, label=label)
-    axes.set_ylim(0, 1.25)
+    axes.set_ylim(0, 1.45)
     axes.set_ylabel("kept fraction (width: weight)")
     axes.legend(loc="upper right", fontsize=8, ncols=3)
 

@@ -1,0 +1,1 @@
+"""Co-inference's agents: the table of what they attain."""
