@@ -73,7 +73,7 @@ def test_uploads_on_arrival_come_before(scenario, tmp_path):
     ],
 )
 def test_bad_rows(scenario, tmp_path, text, sentence):
-    with pytest.raises(FileFormatError, match=".") as caught:
+    with pytest.raises(FileFormatError) as caught:
         read_trace(written(tmp_path, text), scenario)
     assert sentence in str(caught.value)
 
