@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +35,11 @@ def room(system: str, module: str) -> ModuleType:
     return import_module(f"experiments.{system}.{module}")
 
 
+def with_figures() -> list[str]:
+    """The systems that have figures."""
+    return [system for system in SYSTEMS if find_spec(f"experiments.{system}.reproduction")]
+
+
 @app.command
 def reproduce(
     systems: tyro.conf.Positional[tuple[str, ...]] = (),
@@ -61,7 +67,7 @@ def reproduce(
     require_integer("workers", workers, 0)
     if realisations is not None:
         require_integer("realisations", realisations, 1)
-    rooms = [room(system, "reproduction") for system in systems or ((FIRST,) if figures else SYSTEMS)]
+    rooms = [room(system, "reproduction") for system in systems or ((FIRST,) if figures else with_figures())]
     chosen = [of_system.figures(figures) for of_system in rooms]
     for of_system, its_figures in zip(rooms, chosen, strict=True):
         n = realisations or (of_system.QUICK if quick else of_system.FULL)
@@ -87,7 +93,7 @@ def list_figures(systems: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
     Args:
         systems: Systems; all unless given.
     """
-    for system in systems or SYSTEMS:
+    for system in systems or with_figures():
         for figure in room(system, "reproduction").figures():
             print(f"{system:16s} {figure.name:8s} {figure.title}")
 

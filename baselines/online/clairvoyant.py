@@ -117,7 +117,7 @@ def _beam(instance: Instance, n_slots: int, states: int, rows: int) -> _Beam:
 def _search(tables: Tables, e: Episode, instance: Instance, states: int, batches: int) -> Ints:
     """The nodes of the best path, from the first decision on."""
     horizon = max(int(instance.deadline_ns.max()), int(instance.ready_ns.max()))
-    n_slots = horizon // SLOT_NS + 3
+    n_slots = horizon // SLOT_NS + 3 + 2 * instance.n_users  # every decision goes on by a slot at least
     rows = min(states * n_slots, _MOST_ROWS) + 1
     beam = _beam(instance, n_slots, states, rows)
     beam = beam._replace(nodes=np.zeros((n_slots * states * (2 * batches + 1) + 2, 3), dtype=np.int64))

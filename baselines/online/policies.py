@@ -17,7 +17,7 @@ from baselines.online.rules import (
     play,
     run,
 )
-from pl_env.online.arrays import CHOICES, DEMAND, EVICTION, Episode, Tables
+from pl_env.online.arrays import CHOICES, DEMAND, EVICTION, N_BATCHES, Episode, Tables
 from pl_env.online.env import PartialLoadingOnlineEnv
 from pl_env.online.episodes import episode_of, with_room
 from pl_env.online.instance import Instance
@@ -61,6 +61,23 @@ class Rule:
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
         """The rule's action; the observation is not needed."""
         return self.choice(env.tables, env.episode)
+
+
+class RandomModel:
+    """One of the models with a legal batch, all equally likely, and its largest legal batch; it never waits."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        """Make a policy.
+
+        Args:
+            rng: The source of its choices.
+        """
+        self._rng = rng
+
+    def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
+        """A batch; the observation is not needed."""
+        uniforms = np.full(1 + int(env.episode.state[0, N_BATCHES]), self._rng.random())
+        return choose(env.tables, env.episode, 0, RANDOM_MODEL, uniforms)
 
 
 def tuned(tables: Tables) -> Floats:

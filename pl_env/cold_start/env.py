@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -10,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from pl_env.arguments import action_index, given_instance
 from pl_env.cold_start import stepping
 from pl_env.cold_start.instance import MOST_IN_SETS, Instance
 from pl_env.cold_start.plan import Plan
@@ -160,9 +160,7 @@ class ColdStartEnv(gymnasium.Env[Observation, np.int64]):
                 devices; or the options hold something else.
         """
         super().reset(seed=seed)
-        known = options is None or set(options) <= {"instance"}
-        require(known, "options", options, 'None or {"instance": an Instance}')
-        instance = None if options is None else options.get("instance")
+        instance = given_instance(options, Instance)
         if instance is None:
             self._instance = None
             uniforms = self.np_random.random(self.scenario.n_draws)
@@ -178,7 +176,6 @@ class ColdStartEnv(gymnasium.Env[Observation, np.int64]):
         return {key: view.copy() for key, view in self._views}, self._info(False)
 
     def _begin_given(self, instance: Any) -> None:
-        require(isinstance(instance, Instance), "options['instance']", instance, "an Instance")
         most, room = self.scenario.most_devices, self.scenario.n_layers
         k, n = instance.n_devices, instance.n_layers
         require(k <= most, "instance.n_devices", k, f"at most {most}, as in the scenario")
@@ -235,12 +232,9 @@ class ColdStartEnv(gymnasium.Env[Observation, np.int64]):
             Observation, reward, terminated, truncated (False), and the info dict.
 
         Raises:
-            InvalidAction: The action is no integer, or is illegal and ``invalid_action`` is "raise".
+            InvalidAction: The action is not of the action space, or is illegal and ``invalid_action`` is "raise".
         """
-        try:
-            index = operator.index(action)
-        except TypeError:
-            raise InvalidAction(f"action is {action!r}; it must be an integer") from None
+        index = action_index(action, self.scenario.most_devices * self.scenario.n_layers)
         episode, before = self._now, int(self._now.state[FINISH])
         if not stepping.place(episode, index):
             return self._refuse_to_step(index)
@@ -273,9 +267,7 @@ class ColdStartEnv(gymnasium.Env[Observation, np.int64]):
         return {key: view.copy() for key, view in self._views}, reward, True, False, info
 
     def _why_illegal(self, action: int) -> str:
-        state, most, room = self._episode.state, self.scenario.most_devices, self.scenario.n_layers
-        if not 0 <= action < most * room:
-            return f"action is {action}; it must be from 0 to {most * room - 1}"
+        state, room = self._episode.state, self.scenario.n_layers
         if state[POSITION] >= state[N_LAYERS]:
             return f"action is {action}; all layers are placed"
         device, last = action // room, int(state[POSITION]) + action % room + 1

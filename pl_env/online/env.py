@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -10,7 +9,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from pl_env.errors import InvalidAction
+from pl_env.arguments import action_index, given_instance
+from pl_env.errors import InvalidAction, shown
 from pl_env.low_level import generator_addresses
 from pl_env.online import stepping
 from pl_env.online.arrays import (
@@ -246,9 +246,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
             InvalidValue: The instance does not fit the environment's spaces, or the options hold something else.
         """
         super().reset(seed=seed)
-        known = options is None or (isinstance(options, dict) and set(options) <= {"instance"})
-        require(known, "options", options, 'None or {"instance": an Instance}')
-        instance = None if options is None else options.get("instance")
+        instance = given_instance(options, Instance)
         scenario = self.scenario
         if instance is None:
             self._tables, self._instance = scenario.tables, None
@@ -274,7 +272,6 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
 
     def _require_fitting(self, instance: Instance) -> None:
         """Raise unless an instance fits the environment's spaces."""
-        require(isinstance(instance, Instance), "options['instance']", instance, "an online Instance")
         scenario = self.scenario
         n_models = scenario.n_models
         require(
@@ -302,19 +299,12 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
 
     def _parsed(self, action: Any) -> tuple[int, int]:
         """The parts of an action: what runs, and whose blocks leave first or -1."""
-        n_models, preferred = self.scenario.n_models, -1
-        try:
-            if self._names_model and np.ndim(action) == 1 and len(action) == 2:
-                first, second = operator.index(action[0]), operator.index(action[1])
-                if not 0 <= second <= n_models:
-                    raise InvalidAction(f"the model to evict first is {second}; it must be from 0 to {n_models}")
-                action, preferred = first, second if second < n_models else -1
-            index = operator.index(action)
-        except TypeError:
-            raise InvalidAction(f"action is {action!r}; it must be of {self.action_space}") from None
-        if not 0 <= index <= self._waiting:
-            raise InvalidAction(f"action is {index}; it must be from 0 to {self._waiting}")
-        return index, preferred
+        if not self._names_model or np.ndim(action) == 0:
+            return action_index(action, self._waiting + 1), -1
+        if np.shape(action) != (2,):
+            raise InvalidAction(f"action is {shown(action)}; it must be of {self.action_space}")
+        evicted = action_index(action[1], self.scenario.n_models + 1)
+        return action_index(action[0], self._waiting + 1), evicted if evicted < self.scenario.n_models else -1
 
     def step(self, action: Any) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Run one batch, or wait.

@@ -116,7 +116,7 @@ class Instance(Stored, ReadOnlyArrays):
         needed = int((self.has_block[requested] @ self.block_bytes).max(initial=0))
         require(needed <= self.cache_bytes, "cache_bytes", self.cache_bytes, f"at least {needed}, the largest model")
         used = int(self.block_bytes[self.resident_blocks].sum())
-        require(used <= self.cache_bytes, "resident_blocks", f"{used} bytes", f"at most {self.cache_bytes} bytes")
+        require(used <= self.cache_bytes, "bytes of resident_blocks", used, f"at most {self.cache_bytes}, cache_bytes")
 
     def __repr__(self) -> str:
         models = f"{self.n_models} models of {self.n_blocks} blocks"

@@ -21,8 +21,8 @@ def tiny() -> tuple[Instance, float]:
 
     Model 0 loads in 120 ms and would end at 120 + 11.1 ms at the earliest, which is too late. Model 1 then takes 120
     ms of loading and 11.1 for uploading and computing, model 2 60 and 11.1: one after the other, from 10 ms on, they
-    end at 81.1 and 212.2, or, model 1 first, from 20 ms on, at 151.1 and 222.2. Both are too late for the second.
-    So one of three.
+    end at 81.1 and 212.2, or, model 1 first, from 20 ms on, at 151.1 and 222.2. Both are too late for the second. So
+    one of three.
     """
     instance = helpers.tiny([(0, 0), (10, 2), (20, 1)], 180, "demand")
     deadline_ns = np.array([130, 210, 200], dtype=np.int64) * helpers.MS
