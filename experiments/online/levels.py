@@ -1,4 +1,4 @@
-"""Goodput of the rules and planners: the tables of docs/online.md, as Markdown: ``python -m experiments.online.levels``."""
+"""Goodput of the rules and planners, the tables of docs/online.md: ``python -m experiments.online.levels``."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan
 from pl_env.cold_start.scenario import Scenario
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownName, shown
 from pl_env.files import Stored
 from pl_env.ranges import require
 from pl_env.read_only import ReadOnlyArrays, read_only
@@ -93,6 +93,10 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         for name, ndim in _DIMENSIONS.items():
             shape, found = (n, most, 2) if name == "stages" else shapes[ndim], getattr(self, name).shape
             require(found == shape, f"{name}.shape", found, f"{shape}, as of load_ns")
+
+    def __repr__(self) -> str:
+        certified = f"{int(self.is_optimal.sum())} certified optima"
+        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
 
     def __len__(self) -> int:
         return len(self.n_devices)

@@ -103,6 +103,9 @@ class Instance(Stored, ReadOnlyArrays):
         require(good, "names", names, f"{n_devices} strings")
         object.__setattr__(self, "names", names)
 
+    def __repr__(self) -> str:
+        return f"<Instance: {self.n_layers} layers for {self.n_devices} devices>"
+
     @property
     def n_devices(self) -> int:
         """Number of devices K."""

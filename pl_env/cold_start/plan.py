@@ -145,6 +145,9 @@ class Plan:
         pairs = zip(self.devices, self.counts, strict=True)
         return " ".join(f"{device + 1}:{count}" for device, count in pairs) or "nothing"
 
+    def __repr__(self) -> str:
+        return f"<Plan {self}>"
+
     def __str__(self) -> str:
         when = (
             f"{self.finish_seconds:.6f} s" if self.is_whole else f"{int(self.counts.sum())} of {self.n_layers} layers"

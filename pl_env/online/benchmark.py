@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName
+from pl_env.errors import UnknownName, shown
 from pl_env.files import Stored
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
@@ -67,6 +67,10 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         n = len(self.plans)
         require(len(self.user_start) == n + 1, "len(user_start)", len(self.user_start), f"{n + 1}")
         require(len(self.upper_bound) == n, "len(upper_bound)", len(self.upper_bound), f"{n}, one for each plan")
+
+    def __repr__(self) -> str:
+        certified = f"{int(self.is_optimal.sum())} certified optima"
+        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
 
     def __len__(self) -> int:
         return len(self.plans)

@@ -98,6 +98,7 @@ def two_systems(monkeypatch):
         )
 
     monkeypatch.setattr(command_line, "SYSTEMS", {"partial_loading": {}, "second": {}})
+    monkeypatch.setattr(command_line, "with_figures", lambda: ["partial_loading", "second"])
     monkeypatch.setattr(command_line, "room", room)
     return calls
 
