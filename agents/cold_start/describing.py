@@ -260,7 +260,8 @@ def _planned(part: Pipeline, device: int, count: int) -> int:
     rest = behind(part, device, others, count, finish)
     order = np.argsort(-rest.compute_sum[:, -1], kind="mergesort")
     table = np.empty((n_devices - 1, n_left - count + 1), dtype=np.int64)
-    return int(min(value_order(rest, order, table), 4 * finish + rest.compute_sum[:, -1].max()))
+    value = value_order(rest, order, table)
+    return int(value if value < NEVER else 2 * (finish + (rest.load_sum + rest.compute_sum)[:, -1].max()))
 
 
 @compiled

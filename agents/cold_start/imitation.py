@@ -49,11 +49,11 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 8
-    episodes: int = 200
+    rounds: int = 12
+    episodes: int = 300
     teacher_rounds: int = 1
     exploration: float = 0.1
-    updates: int = 150
+    updates: int = 250
     minibatch_size: int = 128
     learning_rate: float = 1.5e-3
     averaging: float = 0.005

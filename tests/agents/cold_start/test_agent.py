@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ import baselines
 from agents.agent import TRAINED
 from agents.cold_start import BestOf
 from agents.cold_start.agent import Agent
-from agents.cold_start.describing import begun, branched, describe
+from agents.cold_start.describing import PLANNED, begun, branched, describe
 from agents.cold_start.jobs import JOBS
 from agents.cold_start.network import NetworkConfig, PlacementNetwork
 from agents.cold_start.recipes import RECIPES
@@ -80,6 +82,24 @@ def test_what_is_described():
     np.testing.assert_allclose(compute, np.log(np.array([4, 16]) / unit + 1e-3), rtol=1e-5)
     assert holds.tolist() == [0.5, 0.5]
     np.testing.assert_allclose(states.actions[:, 3], np.log(np.array([8, 10]) / unit + 1e-3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["default", "tight"])
+def test_what_is_planned_is_what_order_dp_makes_of_the_rest(preset):
+    env, rng = ColdStartEnv(preset), np.random.default_rng(0)
+    for seed in range(3):
+        env.reset(seed=seed)
+        while env.any_legal:
+            states = describe([begun(env.remaining())])
+            n_layers = env.remaining().n_layers
+            ends = []
+            for number in states.number.tolist():
+                twin = copy.deepcopy(env)
+                twin.step(number // n_layers * env.most_layers + number % n_layers)
+                ends.append(baselines.solve(twin.remaining(), "order-dp").finish_ns)
+            later = np.minimum(1, np.array(ends) / min(ends) - 1)
+            np.testing.assert_allclose(states.actions[:, PLANNED], later, atol=1e-5)
+            env.step(int(rng.choice(np.flatnonzero(env.action_masks()))))
 
 
 def test_branches_go_their_own_ways():
