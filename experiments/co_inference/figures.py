@@ -124,7 +124,7 @@ _FIGURES = (
     Figure(
         "output-distortion",
         "From parameters to outputs",
-        "Trained networks on 8×8 digits, magnitude pruning of all weight matrices at one threshold. Distortions are "
+        "Trained networks on 8×8 digits, the same fraction of every weight matrix kept, the largest magnitudes. Distortions are "
         "divided by those at r = 0; the lowest panel is accuracy divided by that of the dense network. The dotted line "
         "is 1 - Q(r), which Laplacian weights would have.",
     ),
