@@ -8,15 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from baselines.co_inference import offline, prices, static
 from baselines.co_inference.online_dp import online_dp
 from baselines.co_inference.sca import sca
+from baselines.co_inference.static import generator_of
 from baselines.solver import Solver, integer, real
 from pl_env.co_inference.instance import Instance
 from pl_env.co_inference.plan import Plan
-from pl_env.seeds import RANDOM_POLICY_STREAM
 
 
 def _named(name: str, function: Callable[..., Plan], instance: Instance, **options: Any) -> Plan:
@@ -39,7 +37,7 @@ def _battery_price(instance: Instance, **options: float) -> Plan:
 
 
 def _random(instance: Instance, *, seed: int = 0) -> Plan:
-    return prices.play(prices.at_random(np.random.default_rng((RANDOM_POLICY_STREAM, seed))), instance)
+    return prices.play(prices.at_random(generator_of(instance, seed)), instance)
 
 
 def _if_levels(instance: Instance) -> str | None:

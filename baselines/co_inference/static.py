@@ -138,7 +138,7 @@ def random_draws(instance: Instance, *, seed: int = 0) -> Plan:
         instance: The instance.
         seed: Seed; the instance's own numbers are part of it.
     """
-    rng = np.random.default_rng((RANDOM_POLICY_STREAM, seed, int(instance.content_hash()[:12], 16)))
+    rng = generator_of(instance, seed)
     sending = [int(split) for split in instance.useful_splits if instance.model.embedding_bits[split] > 0]
     split = int(rng.choice(sending or [instance.model.n_splits - 1]))
     row = instance.tables_at(np.array([split])).splits[0]
@@ -159,6 +159,11 @@ def random_draws(instance: Instance, *, seed: int = 0) -> Plan:
 
 
 # ---------------------------------------------------------------- parts
+
+
+def generator_of(instance: Instance, seed: int) -> np.random.Generator:
+    """A generator of an instance's own, so that different instances see different draws."""
+    return np.random.default_rng((RANDOM_POLICY_STREAM, seed, int(instance.content_hash()[:12], 16)))
 
 
 def _best(instance: Instance, splits: Iterable[int] | NDArray[np.int64]) -> Plan:

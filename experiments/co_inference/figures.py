@@ -124,9 +124,9 @@ _FIGURES = (
     Figure(
         "output-distortion",
         "From parameters to outputs",
-        "Trained networks on 8×8 digits, magnitude pruning of all weight matrices at one threshold. Distortions are "
-        "divided by those at r = 0; the lowest panel is accuracy divided by that of the dense network. The dotted line "
-        "is 1 - Q(r), which Laplacian weights would have.",
+        "Trained networks on 8×8 digits; of every weight matrix the same fraction is kept, the largest magnitudes. "
+        "Distortions are divided by those at r = 0; the lowest panel is accuracy divided by that of the dense network. "
+        "The dotted line is 1 - Q(r), which Laplacian weights would have.",
     ),
 )
 

@@ -32,6 +32,7 @@ LEVELS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_of_1000_channels(level):
+    """The document's means are of other channels and uncertain by .015, ours too: .021 between them."""
     fields, expected = LEVELS[level]
     given = instances(1000, **fields)
     names = (
@@ -45,7 +46,7 @@ def test_levels_of_1000_channels(level):
         ("random-draws", {}),
     )
     for (name, options), mean in zip(names, expected, strict=True):
-        assert distortion(name, given, **options) == pytest.approx(mean, abs=0.015), (name, options)
+        assert distortion(name, given, **options) == pytest.approx(mean, abs=0.021), (name, options)
 
 
 def test_who_is_never_above_whom():
