@@ -123,12 +123,19 @@ def _cartpole(n: int, mode: str) -> Callable[[], Run]:
     return lambda: vector(gymnasium.make_vec("CartPole-v1", num_envs=n, vectorization_mode=mode))
 
 
+def _online(n: int) -> Callable[[], Run]:
+    return lambda: vector(gymnasium.make_vec("PartialLoadingOnline-v0", num_envs=n, copy=False))
+
+
 LOOPS: dict[str, Callable[[], Run]] = {
     OURS_SINGLE: lambda: single(gymnasium.make("PartialLoading-v0")),
     OURS_64: _ours(64, False),
     "PartialLoading-v0, make_vec, 64, copy=True": _ours(64, True),
     OURS_1024: _ours(1024, False),
     "PartialLoading-v0, make_vec, 1024, copy=True": _ours(1024, True),
+    "PartialLoadingOnline-v0, gym.make": lambda: single(gymnasium.make("PartialLoadingOnline-v0")),
+    "PartialLoadingOnline-v0, make_vec, 64, copy=False": _online(64),
+    "PartialLoadingOnline-v0, make_vec, 1024, copy=False": _online(1024),
     "Gymnasium CartPole-v1, gym.make": lambda: single(gymnasium.make("CartPole-v1")),
     "Gymnasium CartPole-v1, sync, 64": _cartpole(64, "sync"),
     "Gymnasium CartPole-v1, sync, 1024": _cartpole(1024, "sync"),

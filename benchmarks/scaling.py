@@ -26,6 +26,7 @@ from benchmarks.measuring import (
 )
 
 MODELS = (10, 50, 100, 500)
+BLOCKS = (100, 1000, 5000)
 N_ENVS = 1024
 LARGE_FILL_BYTES = 256 * 2**20  # far more than the caches hold
 
@@ -57,6 +58,39 @@ def growth() -> None:
         for few, many in ((10, 100), (50, 500))
     ]
     print_table(["cost of ten times the models", "single", "vector"], rows)
+
+
+def growth_online() -> None:
+    """The same of PartialLoadingOnline: with models, and with blocks, of which 50 times as many may cost 4 times."""
+    runs = {}
+    for n_models in MODELS:
+        runs[f"I = {n_models}"] = vector(_online_env(n_models=n_models))
+        runs[f"single, I = {n_models}"] = single(gymnasium.make("PartialLoadingOnline-v0", n_models=n_models))
+    for n_blocks in BLOCKS:
+        library = _library_of(n_blocks)
+        runs[f"J = {n_blocks}"] = vector(_online_env(library=library))
+        runs[f"single, J = {n_blocks}"] = single(gymnasium.make("PartialLoadingOnline-v0", library=library))
+    cost_ns = {name: 1e9 / rate for name, rate in steps_per_second(runs).items()}
+    sizes = [name for name in runs if not name.startswith("single")]
+    print("PartialLoadingOnline: cost of a step in ns, sampling and resets included; vector: 64 environments.\n")
+    print_table(
+        ["size", "single", "vector"],
+        [[size, f"{cost_ns[f'single, {size}']:,.0f}", f"{cost_ns[size]:,.0f}"] for size in sizes],
+    )
+
+
+def _online_env(**overrides):
+    return gymnasium.make_vec("PartialLoadingOnline-v0", num_envs=64, copy=False, **overrides)
+
+
+def _library_of(n_blocks: int) -> pl_env.ModelLibrary:
+    """50 models of about 80 MB, each with a block of its own; the others are in each model with probability 0.05."""
+    rng, n_models = np.random.default_rng(0), 50
+    shared = rng.random((n_models, n_blocks - n_models)) < 0.05
+    nobody = np.flatnonzero(~shared.any(axis=0))
+    shared[rng.integers(n_models, size=len(nobody)), nobody] = True
+    has_block = np.hstack([np.eye(n_models, dtype=bool), shared])
+    return pl_env.ModelLibrary(has_block, np.full(n_blocks, 1_700_000_000 // n_blocks), ("resnet50",) * n_models)
 
 
 def memory() -> None:
@@ -175,6 +209,7 @@ def main() -> None:
     describe_machine()
     optimal_dp()  # first, as a process is born with the peak memory of its parent
     growth()
+    growth_online()
     memory()
     physical_limit()
 

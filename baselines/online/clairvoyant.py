@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from baselines.online.bounds import upper_bound
 from baselines.online.policies import tuned
 from baselines.online.replan import candidate_batches
 from baselines.online.rules import URGENT_GREEDY, choose, run
@@ -28,6 +29,7 @@ from pl_env.online.arrays import (
     GIVEN,
     LAST,
     MISSING_NS,
+    N_EVICTED,
     N_PENDING,
     NOW,
     PREVIOUS,
@@ -89,13 +91,16 @@ def clairvoyant(instance: Instance, *, states: int = STATES, batches: int = BATC
     batch_cap = int(e.cap[0])
     keys_of = _beam(instance, 1, 1, 1)
     for _, action, given in path.tolist():
-        e = with_room(e)
+        e = with_room(e, int(e.state[0, N_EVICTED]))
         _take(tables, e, 0, action, given, batch_cap, keys_of)
+    most = upper_bound(instance)
     return Plan.of_episode(
         instance,
         e,
         playable=instance.eviction == "previous",
         solver="clairvoyant",
+        status="optimal" if e.state[0, SERVED] == most else "feasible",
+        bound=most / instance.n_users if instance.n_users else 0.0,
         elapsed=time.perf_counter() - begin,
     )
 

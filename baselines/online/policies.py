@@ -17,7 +17,7 @@ from baselines.online.rules import (
     play,
     run,
 )
-from pl_env.online.arrays import CHOICES, DEMAND, EVICTION, N_BATCHES, Episode, Tables
+from pl_env.online.arrays import CHOICES, DEMAND, EVICTION, N_BATCHES, N_EVICTED, Episode, Tables
 from pl_env.online.env import PartialLoadingOnlineEnv
 from pl_env.online.episodes import episode_of, with_room
 from pl_env.online.instance import Instance
@@ -98,7 +98,7 @@ def plan_by_rule(instance: Instance, *, name: str, parameters: tuple[float, ...]
     tables, e = episode_of(instance)
     numbers = rule.parameters(tables)
     while not play(tables, e, 0, rule.number, numbers):
-        e = with_room(e)
+        e = with_room(e, int(e.state[0, N_EVICTED]))
     return Plan.of_episode(instance, e, solver=name, elapsed=time.perf_counter() - start)
 
 
@@ -108,7 +108,7 @@ def plan_at_random(instance: Instance, *, seed: int = 0) -> Plan:
     tables, e = episode_of(instance)
     uniforms = np.random.default_rng(seed).random(instance.n_users + 1)
     while not play(tables, e, 0, RANDOM_MODEL, uniforms):
-        e = with_room(e)
+        e = with_room(e, int(e.state[0, N_EVICTED]))
     return Plan.of_episode(instance, e, solver="random-model", elapsed=time.perf_counter() - start)
 
 
@@ -124,5 +124,5 @@ def plan_by(instance: Instance, policy: Chooses, name: str) -> Plan:
     tables, e = episode_of(instance)
     while e.state[0, CHOICES] > 0:
         run(tables, e, 0, policy.choice(tables, e))
-        e = with_room(e)
+        e = with_room(e, int(e.state[0, N_EVICTED]))
     return Plan.of_episode(instance, e, solver=name, elapsed=time.perf_counter() - start)

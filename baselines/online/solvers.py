@@ -6,6 +6,7 @@ from functools import partial
 
 from baselines.online.clairvoyant import clairvoyant
 from baselines.online.exhaustive import exhaustive_online, exhaustive_why_not
+from baselines.online.offline import optimal_dp, optimal_dp_why_not
 from baselines.online.policies import plan_at_random, plan_by_rule
 from baselines.online.replan import replan
 from baselines.solver import Solver, integer, real
@@ -54,6 +55,13 @@ SOLVERS: tuple[Solver, ...] = (
         "a model with a legal batch at random; its largest legal batch; option: seed",
         plan_at_random,
         {"seed": integer(0, 2**31 - 1)},
+    ),
+    Solver(
+        "optimal-dp",
+        "none online",
+        "the offline optimum of those who are there until their median deadline, planned again before every batch",
+        optimal_dp,
+        why_not=optimal_dp_why_not,
     ),
     Solver(
         "clairvoyant",

@@ -1,8 +1,8 @@
 """How `pl_env.online.benchmark`'s sets are made, and verified again: ``python -m experiments benchmark-sets``.
 
 ``online-tiny-100`` has instances of at most ten users, whose optima `exhaustive-online` proves. ``online-10`` has large
-ones, of which no useful bound is known: its plans are the best known, and its bound says how many users could be served
-if each of them were alone.
+ones, of which no useful bound is known: its plans are the best known, by `clairvoyant`, and its bound, the best valid
+one, says how many users could be served if each of them were alone.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ class Recipe(NamedTuple):
     options: dict[str, object]
 
 
+TINY = Scenario.preset("tiny", relative_deadline=(0.14, 0.2), episode_seconds=1 / 6, arrival_rate=24.0)
+"""Busier than the preset, so that not everybody can be served."""
+
 RECIPES = {
-    "online-tiny-100": Recipe(Scenario.preset("tiny"), 100, "exhaustive-online", {}),
+    "online-tiny-100": Recipe(TINY, 100, "exhaustive-online", {}),
+    "online-10": Recipe(Scenario(episode_seconds=5.0), 10, "clairvoyant", {}),
 }
 
 

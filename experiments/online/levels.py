@@ -1,16 +1,21 @@
-"""Goodput of the rules and planners, the tables of docs/online.md: ``python -m experiments.online.levels``."""
+"""Goodput of rules and planners: the tables of docs/online.md, as Markdown: ``python -m experiments.online.levels``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
 import tyro
 
 import baselines
 from baselines.evaluation import Evaluation
+from baselines.online.bounds import upper_bound
+from baselines.trials import Trials
 from pl_env.command_line import exit_code
+from pl_env.online.instance import Instance
 from pl_env.online.scenario import Scenario
+from pl_env.times import NS_PER_SECOND
 
 RULES = (
     *("random-model", "max-overlap", "fifo", "clockwork", "largest-queue", "greedy", "edf", "urgent-greedy"),
@@ -55,6 +60,22 @@ def _shown(result: Evaluation, name: str) -> str:
     return f"{mean:.3f} ± {(high - low) / 2:.3f}"
 
 
+def _print_bound(loss: float | None, episodes: int) -> None:
+    """What `upper_bound` is at the preset, and how much of the time uploads and compute take in full batches."""
+    scenario = Scenario() if loss is None else Scenario(link_loss_db=loss)
+    trials = Trials.of(scenario, episodes)
+    bounds, shares = np.zeros(episodes), np.zeros(episodes)
+    for n in range(episodes):
+        instance: Instance = trials.episode(n).instance  # type: ignore[assignment]
+        table, model = instance.table, instance.requested_model
+        work = instance.upload_ns + table.compute_ns_per_sample[model]
+        work = work + table.compute_ns_per_batch[model] / table.max_batch[model]
+        in_time = work < instance.deadline_ns - instance.arrival_ns
+        bounds[n] = upper_bound(instance) / instance.n_users
+        shares[n] = work[in_time].sum() / NS_PER_SECOND / scenario.episode_seconds
+    print(f"\n{episodes} episodes: upper bound {bounds.mean():.4f}; work without loads {shares.mean():.3f} of the time")
+
+
 def levels(
     link_loss_db: Annotated[float | None, tyro.conf.arg(help="unless given the preset's")] = None,
     episodes: int = 100,
@@ -82,6 +103,7 @@ def levels(
         for title, fields in ELSEWHERE.items():
             result = _evaluated(("urgent-greedy", "replan"), fields, link_loss_db, episodes_elsewhere)
             print(f"| {title} | {_shown(result, 'urgent-greedy')} | {_shown(result, 'replan')} |", flush=True)
+        _print_bound(link_loss_db, episodes_elsewhere)
     if episodes_room:
         names = ("urgent-greedy", "replan", "clairvoyant")
         print(

@@ -23,6 +23,7 @@ from pl_env.online.arrays import (
     LOADED_BYTES,
     LOADING_NS,
     N_BATCHES,
+    N_EVICTED,
     N_USERS,
     N_WAITS,
     NOW,
@@ -169,7 +170,8 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
         self._viewer: Any = None
         self._shows_blocks = observe_blocks
         self.observation_space, self.action_space = spaces_of(self.scenario, observe_blocks)  # type: ignore[assignment]
-        self._waiting = self.scenario.n_models * self.scenario.max_batch_size
+        self._batch_cap = self.scenario.max_batch_size
+        self._waiting = self.scenario.n_models * self._batch_cap
         self._names_model = self.scenario.eviction == "agent"
         self._ranks = np.zeros(self.scenario.n_models, dtype=np.int64)
         self._tables: Tables = self.scenario.tables
@@ -268,7 +270,8 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
         self._has_ended = False
         if self.render_mode == "human":
             self.render()
-        return {key: part.copy() for key, part in self._parts}, self._info(False)
+        state = self._episode.state[0].tolist()
+        return {key: part.copy() for key, part in self._parts}, self._info(state, False)
 
     def _require_fitting(self, instance: Instance) -> None:
         """Raise unless an instance fits the environment's spaces."""
@@ -284,8 +287,7 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
         names = (instance.eviction == "agent") == self._names_model
         require(names, "instance.eviction", instance.eviction, f"{scenario.eviction}, as in the scenario")
 
-    def _info(self, invalid: bool) -> dict[str, Any]:
-        state = self.episode.state[0].tolist()
+    def _info(self, state: list[int], invalid: bool) -> dict[str, Any]:
         return {
             "action_mask": self.episode.mask[0].copy(),
             "invalid_action": invalid,
@@ -322,19 +324,19 @@ class PartialLoadingOnlineEnv(gymnasium.Env[Observation, Any]):
         index, preferred = self._parsed(action)
         if self.invalid_action == "raise" and not (e.state[0, CHOICES] and e.mask[0, index]):
             raise InvalidAction(self._why_illegal(index))
-        self._episode = e = with_room(e)
         came = stepping.step_one(self._tables, e, index, preferred)
-        info = self._info(came == stepping.REFUSED)
+        state = e.state[0].tolist()
+        info = self._info(state, came == stepping.REFUSED)
         if came == stepping.REFUSED and self._has_ended:
             gymnasium.logger.warn("step() was called after the end of the episode; call reset() first.")
         reward = 0.0
         if came == stepping.RAN:
-            upload, load, compute = e.state[0, [UPLOAD_NS, LOADING_NS, COMPUTE_NS]].tolist()
-            info["upload_seconds"] = upload / NS_PER_SECOND
-            info["load_seconds"] = load / NS_PER_SECOND
-            info["compute_seconds"] = compute / NS_PER_SECOND
-            reward = (index % self.scenario.max_batch_size + 1) / self.n_users
-        self._has_ended = not self.any_legal
+            info["upload_seconds"] = state[UPLOAD_NS] / NS_PER_SECOND
+            info["load_seconds"] = state[LOADING_NS] / NS_PER_SECOND
+            info["compute_seconds"] = state[COMPUTE_NS] / NS_PER_SECOND
+            reward = (index % self._batch_cap + 1) / state[N_USERS]
+            self._episode = e = with_room(e, state[N_EVICTED])
+        self._has_ended = state[CHOICES] == 0
         if self._has_ended:
             info |= at_the_end(e, 0)
         if self.render_mode == "human":

@@ -14,7 +14,6 @@ from pl_env.online.arrays import (
     MODEL,
     N_BATCHES,
     N_BEFORE,
-    N_EVICTED,
     N_PENDING,
     NOW,
     P_USER,
@@ -48,9 +47,9 @@ def place(e: Episode, instance: Instance) -> None:
     e.before[0, : len(instance.before_ns), READY] = instance.before_ns
 
 
-def with_room(e: Episode) -> Episode:
-    """The episode with room for the blocks that a batch evicts, which may be all."""
-    n_evicted, room = int(e.state[0, N_EVICTED]), e.evicted.shape[1]
+def with_room(e: Episode, n_evicted: int) -> Episode:
+    """The episode with room for the blocks that a batch evicts, which may be all, besides those that were evicted."""
+    room = e.evicted.shape[1]
     if n_evicted + len(e.keys) <= room:
         return e
     larger = np.zeros((1, 2 * room + len(e.keys)), dtype=np.int64)

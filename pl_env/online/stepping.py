@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pl_env.compiling import compiled
-from pl_env.low_level import borrowed
+from pl_env.compiling import compiled, inlined
+from pl_env.low_level import borrowed, prefetch
 from pl_env.online.arrays import (
     AGENT,
     ARRIVED,
@@ -11,6 +11,7 @@ from pl_env.online.arrays import (
     CHOICES,
     DEMAND,
     EVICTION,
+    FORGOTTEN,
     LAST,
     LEGAL,
     N_USERS,
@@ -24,6 +25,11 @@ from pl_env.online.arrays import (
 from pl_env.online.arrivals import Draws, draw_users
 from pl_env.online.dynamics import begin, decide, serve, wait
 from pl_env.online.observing import observe, show_nothing
+
+_AHEAD = 2
+"""Episodes between the one that steps and the one whose rows are fetched into the cache."""
+
+_LINE_BYTES, _PENDING_BYTES, _PENDING_AT_ONCE = 64, 24, 32
 
 REFUSED, WAITED, RAN = range(3)
 """What came of an action."""
@@ -91,6 +97,38 @@ def draw_many(t: Tables, e: Episode, d: Draws, generators: Ints, which: Ints, mo
         observe(t, e, n)
 
 
+@inlined
+def _prefetch(e: Episode, n: int) -> None:
+    """Fetch into the cache what the step of episode n will read; a thousand of them do not fit at once."""
+    n_models, pending = e.models.shape[2], e.pending.ctypes.data + n * e.pending.shape[1] * _PENDING_BYTES
+    models = e.models.ctypes.data + 8 * n * e.models.shape[1] * n_models
+    for line in range(0, 8 * e.models.shape[1] * n_models, _LINE_BYTES):
+        prefetch(models + line)
+    for line in range(0, _PENDING_AT_ONCE * _PENDING_BYTES, _LINE_BYTES):
+        prefetch(pending + line)
+    shown = e.observation.ctypes.data + 4 * n * e.observation.shape[1]
+    for line in range(0, 4 * e.observation.shape[1], _LINE_BYTES):
+        prefetch(shown + line)
+    windows = e.windows.ctypes.data + n * e.windows.shape[1] * 16
+    for line in range(0, _PENDING_AT_ONCE * 16, _LINE_BYTES):
+        prefetch(windows + line)
+    used = e.last_used.ctypes.data + 8 * n * e.last_used.shape[1]
+    for line in range(0, 8 * e.last_used.shape[1], _LINE_BYTES):
+        prefetch(used + line)
+    prefetch(e.resident.ctypes.data + n * e.resident.shape[1])
+    prefetch(e.resident.ctypes.data + n * e.resident.shape[1] + _LINE_BYTES)
+    for line in range(0, e.mask.shape[1], _LINE_BYTES):
+        prefetch(e.mask.ctypes.data + n * e.mask.shape[1] + line)
+    users = e.users.ctypes.data + 40 * n * e.users.shape[1]
+    prefetch(users + 40 * e.state[n, ARRIVED])
+    prefetch(users + 40 * e.state[n, ARRIVED] + _LINE_BYTES)
+    prefetch(users + 40 * e.state[n, FORGOTTEN])
+    prefetch(e.finish.ctypes.data + 8 * n * e.finish.shape[1] + 8 * e.state[n, ARRIVED] - 40)
+    ahead = min(n + 2, len(e.state) - 1)
+    prefetch(e.state.ctypes.data + 8 * ahead * e.state.shape[1])
+    prefetch(e.state.ctypes.data + 8 * ahead * e.state.shape[1] + _LINE_BYTES)
+
+
 @compiled
 def step_many(
     t: Tables, e: Episode, actions: Ints, preferred: Ints, skipped: Bools, came: Ints, rewards: Floats
@@ -109,6 +147,8 @@ def step_many(
     t, e = borrowed(t), borrowed(e)
     batch_cap = e.cap[0]
     for n in range(len(actions)):
+        if n + _AHEAD < len(actions):
+            _prefetch(e, n + _AHEAD)
         rewards[n] = 0.0
         if skipped[n]:
             continue
