@@ -80,10 +80,9 @@ class OptimalDp:
                 worth = (plan.served, len(batch.users) / max(1e-9, seconds))
                 if worth > best_worth:
                     best, best_worth = batch, worth
-        batch_cap, batch = int(e.cap[0]), best
-        if batch is None:
+        if best is None:
             return choose(tables, e, 0, URGENT_GREEDY, tuned(tables))
-        return batch.model * batch_cap + min(len(batch.users), int(e.models[0, LEGAL, batch.model])) - 1
+        return best.model * int(e.cap[0]) + min(len(best.users), int(e.models[0, LEGAL, best.model])) - 1
 
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
         """The batch; the observation is not needed."""
