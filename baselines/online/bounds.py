@@ -1,7 +1,7 @@
 """An upper bound on the users that any plan can serve: those who could be served if each were alone.
 
 It is all that is known above tiny sizes, and it is weak. Work without loads does not bind: uploads and compute fill a
-quarter of the server's time at 120/s. Loads do, but a relaxation that lets models be resident in part serves everybody:
+sixth of the server's time at 120/s. Loads do, but a relaxation that lets models be resident in part serves everybody:
 a twentieth of every model kept for twenty slots has loaded nothing in the mean. `clairvoyant` is the reference instead.
 """
 

@@ -62,7 +62,8 @@ class OptimalDp:
 
     def choice(self, tables: Tables, e: Episode) -> int:
         """A legal batch; that of `urgent-greedy` where nobody could be served by the median deadline."""
-        best, best_worth = None, (0, 0.0)
+        best: tuple[int, int] | None = None
+        best_worth = (0, 0.0)
         pending = e.pending[0, : int(e.state[0, N_PENDING])]
         model = e.users[0, pending[:, P_USER], MODEL]
         left = int(np.median(pending[:, P_DEADLINE])) - int(e.state[0, NOW])
@@ -75,14 +76,15 @@ class OptimalDp:
             offline = OfflineInstance(self._table, model, pending[:, P_UPLOAD], budget, resident=first)
             plan: Schedule = registry.solve(offline, "optimal-dp")
             if len(plan) > 0 and plan.batches[0].model == first:
-                batch = plan.batches[0]
-                seconds = loads[first] / NS_PER_SECOND + batch.finish_seconds
-                worth = (plan.served, len(batch.users) / max(1e-9, seconds))
+                size = len(plan.batches[0].users)
+                seconds = loads[first] / NS_PER_SECOND + plan.batches[0].finish_seconds
+                worth = (plan.served, size / max(1e-9, seconds))
                 if worth > best_worth:
-                    best, best_worth = batch, worth
+                    best, best_worth = (first, size), worth
         if best is None:
             return choose(tables, e, 0, URGENT_GREEDY, tuned(tables))
-        return best.model * int(e.cap[0]) + min(len(best.users), int(e.models[0, LEGAL, best.model])) - 1
+        model_first, size = best
+        return model_first * int(e.cap[0]) + min(size, int(e.models[0, LEGAL, model_first])) - 1
 
     def act(self, observation: Any, info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
         """The batch; the observation is not needed."""

@@ -68,9 +68,8 @@ def _print_bound(loss: float | None, episodes: int) -> None:
     for n in range(episodes):
         instance: Instance = trials.episode(n).instance  # type: ignore[assignment]
         table, model = instance.table, instance.requested_model
-        alone = instance.upload_ns + table.compute_ns_per_sample[model]
         shared = table.compute_ns_per_batch[model] / table.max_batch[model]
-        work = np.asarray(alone + shared, dtype=np.float64)
+        work = instance.upload_ns + table.compute_ns_per_sample[model] + shared
         in_time = work < instance.deadline_ns - instance.arrival_ns
         bounds[n] = upper_bound(instance) / instance.n_users
         shares[n] = work[in_time].sum() / NS_PER_SECOND / scenario.episode_seconds

@@ -188,6 +188,19 @@ LEVELS = {
 }
 """Goodput without link loss, of a prototype, with other episodes: 80/s, 120/s, 160/s, 120/s under lru and previous."""
 
+PRESET_LEVELS = {
+    "random-model": (0.730, 0.648, 0.571, 0.558, 0.377),
+    "max-overlap": (0.843, 0.796, 0.749, 0.741, 0.533),
+    "fifo": (0.846, 0.800, 0.750, 0.689, 0.513),
+    "clockwork": (0.888, 0.845, 0.806, 0.816, 0.652),
+    "largest-queue": (0.888, 0.848, 0.814, 0.797, 0.627),
+    "greedy": (0.898, 0.863, 0.829, 0.840, 0.710),
+    "edf": (0.909, 0.868, 0.832, 0.770, 0.590),
+    "urgent-greedy": (0.932, 0.902, 0.873, 0.865, 0.733),
+    "replan": (0.940, 0.909, 0.881, 0.879, 0.762),
+}
+"""The same with the preset's link loss, as measured here: the same episodes, so the same numbers."""
+
 SETTINGS = (
     {"arrival_rate": 80.0},
     {"arrival_rate": 120.0},
@@ -205,3 +218,12 @@ def test_levels(column):
     result = baselines.evaluate({name: name for name in LEVELS}, scenario, episodes=100)
     for name, levels in LEVELS.items():
         assert result[name].mean == pytest.approx(levels[column], abs=0.03 if name == "random-model" else 0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", range(len(SETTINGS)))
+def test_levels_of_the_preset(column):
+    scenario = Scenario(**SETTINGS[column])
+    result = baselines.evaluate({name: name for name in PRESET_LEVELS}, scenario, episodes=100)
+    for name, levels in PRESET_LEVELS.items():
+        assert result[name].mean == pytest.approx(levels[column], abs=0.001)
