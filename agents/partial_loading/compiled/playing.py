@@ -22,7 +22,7 @@ from agents.partial_loading.compiled.network import (
 )
 from pl_env.compiling import compiled, inlined, threaded
 from pl_env.partial_loading.arrays import EpisodeArrays, episodes_at
-from pl_env.partial_loading.dynamics import N_BATCHES, N_SERVED, observe, redraw_channels, serve_batch
+from pl_env.partial_loading.dynamics import N_BATCHES, N_SERVED, observe, redraw_pending, serve_batch
 from pl_env.partial_loading.episodes import Episodes
 
 Ints = NDArray[np.int64]
@@ -127,9 +127,12 @@ def _serve(e: EpisodeArrays, n: int, cell: int, uniforms: Floats) -> None:
     """A batch, and new channels where they are drawn anew."""
     batch_cap = e.upload_time.shape[2]
     serve_batch(e, n, cell // batch_cap, cell % batch_cap + 1)
-    if e.redraws[n]:
-        e.uniforms[n, : e.n_users[n]] = uniforms[: e.n_users[n]]
-        redraw_channels(e, n)
+    if e.redraws[n]:  # with room of its own, as `upload_ns` is one for all episodes, which threads play side by side
+        k = e.n_users[n]
+        redraw_pending(
+            uniforms[:k].copy(), e.mean_snr[n, :k], e.unit_upload_ns[n], np.empty(k, dtype=np.int64),
+            e.first_user[n], e.next_user[n], e.users[n, :k], e.sorted_upload[n, :k],
+        )  # fmt: skip
     e.any_legal[n] = observe(e, n, e.redraws[n])
 
 
