@@ -43,7 +43,7 @@ real-models: install  ## make a library of real models, scan it, measure this ma
 	$(BIN)/python -m baselines execute runs/real-models/library.npz runs/real-models/server.json runs/real-models/models --solver optimal-dp independent --runs 20 --out runs/real-models/run.png
 
 test: install  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
 	$(BIN)/python -m pytest -m slow
