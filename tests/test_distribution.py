@@ -50,7 +50,8 @@ def unpacked(checkout, tmp_path_factory) -> Path:
     run(sys.executable, "-c", BUILD, "build_sdist", folder, cwd=checkout)
     (archive,) = folder.iterdir()
     with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # 3.11 has it from 3.11.4 on
+        files.extractall(folder, **safely)
     return folder / archive.name.removesuffix(".tar.gz")
 
 
