@@ -47,7 +47,7 @@ N_ENVS = {"ppo": 128, "sac": 16}
 """Environments side by side."""
 
 STATES = {"ppo": 2_000_000, "sac": 40_000}
-"""States that each learns from, unless told otherwise: about a minute of one core."""
+"""States that each learns from, unless told otherwise: about a minute of one core for the training."""
 
 EVALUATIONS = 20
 """Points of a learning curve."""

@@ -7,10 +7,16 @@ import csv
 import numpy as np
 import pytest
 
+from experiments.co_inference.agents import reinforcement
 from experiments.co_inference.agents.reinforcement import Arguments, main, policy_of, train
 from pl_env.co_inference import Scenario
 from pl_env.co_inference.continuous_env import CoInferenceContinuousEnv
 from pl_env.errors import InvalidValue
+
+
+@pytest.fixture(autouse=True)
+def few_evaluations(monkeypatch):
+    monkeypatch.setattr(reinforcement, "EVALUATIONS", 2)
 
 
 def test_a_tiny_run_of_both(tmp_path, capsys):
