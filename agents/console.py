@@ -1,4 +1,4 @@
-"""The console script ``pl-env``: the commands of all floors under one name, ``python -m agents`` the two of this one."""
+"""The console script ``pl-env``: the commands of all floors under one name; ``python -m agents`` has this one's."""
 
 from __future__ import annotations
 
