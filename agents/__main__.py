@@ -1,4 +1,4 @@
-"""Agents from the command line: ``python -m agents train bls``, ``python -m agents evaluate --agent bls``."""
+"""Agents from the command line: ``python -m agents train bls``, ``evaluate``, ``replay``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sys
 
 from agents.console import commands_of, run
 from agents.evaluate_command import evaluate
+from agents.replay_command import replay
 from pl_env.command_line import exit_code
 
-COMMANDS = (evaluate,)
+COMMANDS = (evaluate, replay)
 """Beside ``train``, whose words `agents.train_command` reads."""
 
 

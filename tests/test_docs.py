@@ -61,7 +61,9 @@ def test_the_ids_and_presets_are_those_of_the_systems():
 
 def documented() -> dict[str, object]:
     """From each path that the reference has to what it is."""
-    paths = [path for page in (DOCS / "api").glob("*.md") for path in re.findall(r"^::: (\S+)$", page.read_text(), re.M)]
+    paths = [
+        path for page in (DOCS / "api").glob("*.md") for path in re.findall(r"^::: (\S+)$", page.read_text(), re.M)
+    ]
     assert len(paths) == len(set(paths))
     found = {}
     for path in paths:
