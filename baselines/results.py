@@ -1,4 +1,4 @@
-"""Result files of ``evaluate --out`` on benchmark sets: read, held to the set, and to what is found by playing again."""
+"""Result files of ``evaluate --out`` on benchmark sets: read, held to the set, and to what playing again finds."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
     python -m experiments.results
 
-A result file is what ``pl-env evaluate --set NAME --out docs/results/NAME.json`` writes. A row that somebody sends in is
-a file beside it. ``pl-env replay FILE`` plays it again.
+A result file is what ``pl-env evaluate --set NAME --out docs/results/NAME.json`` writes. A row that somebody sends in
+is a file beside it. ``pl-env replay FILE`` plays it again.
 """
 
 from __future__ import annotations
