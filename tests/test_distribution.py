@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 NO_PART = (".git", ".venv*", "build", "dist", "runs", "shared", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
-NO_PART_EITHER = (".benchmarks", ".coverage")
+NO_PART_EITHER = (".benchmarks", ".coverage", ".cache", "site")
 
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
