@@ -17,7 +17,8 @@ def test_one_version_everywhere():
     assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE).group(1) == version
     citation = (ROOT / "CITATION.cff").read_text()
     assert re.search(r"^version: (\S+)", citation, flags=re.MULTILINE).group(1) == version
-    assert f"version = {{{version}}}" in (ROOT / "docs" / "citing.md").read_text()
+    for page in ("docs/citing.md", "README.md"):
+        assert f"version = {{{version}}}" in (ROOT / page).read_text()
 
 
 def test_the_entry_to_copy_says_what_the_citation_says():
