@@ -22,12 +22,12 @@ def test_a_page_of_two_files(tmp_path):
         out = tmp_path / "results" / f"{name}.json"
         assert main(["evaluate", "--set", "bls-100", "--solver", solver, "--episodes", "3", "--out", str(out)]) == 0
     page = tmp_path / "results.md"
-    page.write_text(f"before\n{results.TABLES_START}\nold\n{results.TABLES_END}\nafter\n")
+    page.write_text(f"before\n{results.TABLES_START}\nwhat was there\n{results.TABLES_END}\nafter\n")
     results.write_page(tmp_path / "results", page)
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "what was there" not in text
     rows = re.findall(r"^\| `([\w-]+)` \| (\d\.\d{4}) \| .* \| ([+-]\d+\.\d\d) % \|", text, flags=re.MULTILINE)
     assert [name for name, _, _ in rows] == ["optimal-dp", "greedy"]  # best first
     assert rows[0][2] == "+0.00"
