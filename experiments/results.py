@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from string import ascii_lowercase
 from typing import NamedTuple
 
 import tyro
@@ -24,6 +25,8 @@ from pl_env.files import write_atomically
 from pl_env.systems import SYSTEMS, face, split
 
 TABLES_START, TABLES_END = "<!-- tables -->", "<!-- end of tables -->"
+NUMBERS = ("mean", "95 % interval", "gap", "ms a decision", "illegal")
+VERSIONS = ("pl_env", "python", "numpy", "numba", "gymnasium")
 BETTER = {"max": "more", "min": "less"}
 
 
@@ -85,24 +88,29 @@ def _table(place: str, rows: list[Row], relative_to: Path) -> Iterable[str]:
         f"{benchmark.objective.mean():.4f} in the mean. {BETTER[sense].capitalize()} is better.\n"
     )
     ordered = sorted(rows, key=lambda row: (row.result.gap is None, row.result.gap, row.name))
-    yield markdown([_cells(row, relative_to) for row in ordered], right=("mean", "gap", "illegal", "ms a decision"))
+    files = {row.file: row.saved for row in rows}
+    letters = dict(zip(files, ascii_lowercase, strict=False))
+    illegal = any(row.result.illegal for row in rows)
+    yield markdown([_cells(row, letters[row.file], illegal) for row in ordered], right=NUMBERS)
     yield ""
+    for file, saved in files.items():
+        versions = ", ".join(f"{name} {saved.versions.get(name, '?')}" for name in VERSIONS)
+        link = f"[{file.name}]({file.relative_to(relative_to).as_posix()})"
+        yield f"File {letters[file]}: {link}, {saved.episodes} instances, seed {saved.seed}; {versions}.\n"
 
 
-def _cells(row: Row, relative_to: Path) -> dict[str, str]:
-    result, versions = row.result, row.saved.versions
-    gap = "–" if result.gap is None else f"{round(100 * result.gap, 2) + 0.0:+.2f} %"
-    return {
+def _cells(row: Row, letter: str, illegal: bool) -> dict[str, str]:
+    result = row.result
+    gap = "–" if result.gap is None else f"{round(100 * result.gap, 2) + 0.0:+.2f}\N{NO-BREAK SPACE}%"
+    cells = {
         "who": f"`{row.name}`",
         "mean": f"{result.mean:.4f}",
-        "95 % interval": f"{result.low:.4f} … {result.high:.4f}",
+        "95 % interval": f"{result.low:.4f} … {result.high:.4f}".replace(" ", "\N{NO-BREAK SPACE}"),
         "gap": gap,
-        "illegal": str(result.illegal) if result.illegal else "",
         "ms a decision": f"{1e3 * result.decision_seconds:.3g}",
-        "episodes": str(len(result.objective)),
-        "versions": ", ".join(f"{name} {versions.get(name, '?')}" for name in ("pl_env", "numpy", "numba")),
-        "file": f"[{row.file.name}]({row.file.relative_to(relative_to).as_posix()})",
+        "file": letter,
     }
+    return cells | ({"illegal": str(result.illegal)} if illegal else {})
 
 
 if __name__ == "__main__":
