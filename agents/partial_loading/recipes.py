@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.evolution import EvolutionConfig
 from agents.partial_loading.compiled.improving import ImprovementConfig
 from agents.partial_loading.compiled.training import CompiledTrainingConfig
@@ -45,13 +47,13 @@ COMPILED_RECIPES = {
         message=24,
         hidden=64,
         improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=2e-3),
-        evolution=EvolutionConfig(rounds=0),
+        evolution=_LAST,
     ),
     "any-library-fast": CompiledTrainingConfig(
         message=24,
         hidden=64,
         improvement=ImprovementConfig(rounds=60, updates=40, episodes=64, actions=5, learning_rate=2e-3),
-        evolution=EvolutionConfig(rounds=0),
+        evolution=replace(_LAST, rounds=15),
     ),
 }
 """Of agents with the small network, by their names."""
