@@ -54,8 +54,8 @@ def run(commands: dict[str, Command], words: Sequence[str], prog: str) -> None:
         raise UnknownName("command", first, (*commands, "train"))
     app = tyro.extras.SubcommandApp()
     for name, command in commands.items():
-        app.command(command, name=name)
-    app.command(_train_as_it_parses() if first.startswith("--tyro-") else _train_in_short, name="train")
+        app.command(name=name)(command)
+    app.command(name="train")(_train_as_it_parses() if first.startswith("--tyro-") else _train_in_short)
     app.cli(args=words or ["--help"], prog=prog, description=f"{prog} COMMAND --help lists the arguments of one.")
 
 
