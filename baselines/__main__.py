@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,7 +96,7 @@ def list_solvers(system: str = FIRST) -> None:
         print(f"{entry.name:13s} {entry.guarantee:42s} {entry.description}")
 
 
-COMMANDS = [compare, list_solvers, evaluate]
+COMMANDS: list[Callable[..., Any]] = [compare, list_solvers, evaluate]
 for _system in SYSTEMS:
     if find_spec(f"baselines.{_system}.commands"):  # what only this system has
         COMMANDS += import_module(f"baselines.{_system}.commands").COMMANDS
