@@ -11,7 +11,7 @@ from experiments.online.report import Findings, write
 
 __all__ = ["FULL", "QUICK", "figures", "reproduce"]
 
-FULL, QUICK = 40, 2
+FULL, QUICK = 100, 2
 """Episodes a point: for the document, and in a minute or two."""
 
 
