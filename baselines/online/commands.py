@@ -181,22 +181,24 @@ def _responses(instance: Instance, served: NDArray[np.bool_], finish: NDArray[np
 
 
 def _print_parts(served: Serving) -> None:
-    """What loads and forward passes took, and what the server's numbers say of the same batches."""
+    """What the parts of the batches took, and what the server's numbers say of the same batches."""
     if not served.batches:
         return
-    table = served.instance.table
+    instance, table = served.instance, served.instance.table
     resident = np.zeros(table.n_blocks, dtype=np.bool_)
-    predicted = np.zeros(2)
+    predicted = np.zeros(3, dtype=np.int64)
     for batch in served.batches:
         resident[list(batch.evicted)] = False
         missing = int(table.block_load_ns[table.has_block[batch.model] & ~resident].sum())
         resident |= table.has_block[batch.model]
-        predicted[0] += missing + table.load_overhead_ns if missing else 0
-        predicted[1] += table.compute_ns_per_sample[batch.model] * len(batch.users)
-        predicted[1] += table.compute_ns_per_batch[batch.model]
+        compute = table.compute_ns_per_sample[batch.model] * len(batch.users) + table.compute_ns_per_batch[batch.model]
+        load = missing + table.load_overhead_ns if missing else 0
+        predicted += [instance.upload_ns[list(batch.users)].sum(), load, compute]
     measured = np.array([batch.seconds for batch in served.batches]).sum(axis=0)
-    print(f"by the server's numbers these batches load for {predicted[0] / 1e9:.2f} s and compute for "
-          f"{predicted[1] / 1e9:.2f} s; measured {measured[1]:.2f} s and {measured[2]:.2f} s")  # fmt: skip
+    names = ("uploads", "loads", "forward passes")
+    parts = zip(names, measured, predicted / NS_PER_SECOND, strict=True)
+    shown = ", ".join(f"{name} {seconds:.2f} s ({planned:.2f} s)" for name, seconds, planned in parts)
+    print(f"by the clock, and in brackets by the server's numbers for the same batches: {shown}")
 
 
 COMMANDS = (serve,)

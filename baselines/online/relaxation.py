@@ -100,7 +100,7 @@ def lagrangean_bound(instance: Instance, *, iterations: int = ITERATIONS) -> int
         best = min(best, earned + slot_seconds * float(prices.pi[piece].sum() + prices.nu[piece].sum()))
         length = 0.02 * scale * (1 + np.cos(np.pi * n / iterations)) / 2
         for step, price, used in zip(steps, (prices.pi, prices.nu), paid[0] / [[1.0], [memory]], strict=True):
-            step.go(price, np.bincount(piece, slot_seconds - used), length)
+            step.go(price, np.bincount(piece, slot_seconds - used).astype(np.float64), length)
         weight = np.exp(length / (0.02 * scale) * paid[1] / max(float(paid[1].max()), _TINY))
         prices.shares *= weight[:, None]  # who pays more for a byte takes more of it
         prices.shares /= np.maximum(prices.shares.sum(axis=0), _TINY)
@@ -134,7 +134,7 @@ def _start(instance: Instance) -> _Prices:
 def _memory(instance: Instance) -> float:
     """M; with eviction "previous" what is in memory is of one model."""
     sizes = instance.has_block @ instance.block_bytes
-    return float(sizes.max() if instance.eviction == "previous" else instance.cache_bytes)
+    return max(1.0, float(sizes.max() if instance.eviction == "previous" else instance.cache_bytes))
 
 
 def relax(instance: Instance, shares: Floats) -> Relaxed:
