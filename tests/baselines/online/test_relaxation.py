@@ -8,7 +8,8 @@ import pytest
 
 import baselines
 from baselines.online.bounds import upper_bound
-from baselines.online.relaxation import SLOT_NS, lagrangean_bound, most_earned, relax
+from baselines.online.relaxation import SLOT_NS, lagrangean_bound, relax
+from baselines.online.visits import most_earned
 from pl_env.online import Scenario, benchmark
 
 TINY = Scenario.preset("tiny", relative_deadline=(0.1, 0.2), episode_seconds=0.2, arrival_rate=30.0)
