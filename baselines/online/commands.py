@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +30,9 @@ from pl_env.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from baselines.online.serving import Serving
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 _INPUTS = 64
 """Different inputs; users take turns where there are more."""
@@ -117,17 +122,21 @@ def serve(
         upload_bits=conditions.upload_bits,
         max_batch_size=max_batch_size,
     )
-    instance = scenario.sample(np.random.default_rng(seed)) if trace is None else read_trace(trace, scenario)
+    instance = _instance(scenario, trace, seed)
     torch_device = prepare_torch(conditions.device, conditions.threads)
     scan = scan_as(held, models, base)
     runner = ModelRunner(scan.models, torch_device, builder_named(builder))
     inputs = generated_inputs(_INPUTS, conditions.input_shape, seed, torch_device)
-    simulated = plan_by(instance, chosen, policy)
+    simulated = {"simulated": plan_by(instance, chosen, policy)}
     with BlockLoader(scan, conditions.device, cache_bytes=instance.cache_bytes) as loader:
         last = int(instance.arrival_ns[-1]) / NS_PER_SECOND
         print(f"{instance.n_users} users come within {last:.1f} s; Ctrl-C ends it with the report so far", flush=True)
         cold = conditions.page_cache == "cold"
         served = serve_for_real(instance, chosen, loader, runner, inputs, margin=margin, cold=cold)
+    slowdown = _slowdown(served)
+    if slowdown is not None:
+        slower = scenario.override(server=_slower(scenario.server, *slowdown))
+        simulated["at measured speed"] = plan_by(_instance(slower, trace, seed), chosen, policy)
     _print_report(served, simulated)
     if verify:
         whole = outputs_of_whole_models(served.batches, scan, runner, inputs)
@@ -141,64 +150,88 @@ def _policy(name: str) -> Chooses:
     return Replan() if name == "replan" else Rule(name)
 
 
-def _print_report(served: Serving, simulated: Plan) -> None:
-    """The users who were served or dropped by the clock, and what came of the same ones in the simulation."""
-    instance, decided = served.instance, served.decided
-    if served.interrupted:
-        print(f"interrupted: {decided.sum()} of {instance.n_users} users were served or dropped; the report is of them")
-    in_time = np.zeros(instance.n_users, dtype=np.bool_)
-    in_time[simulated.users] = True
-    finish = np.zeros(instance.n_users, dtype=np.int64)
-    finish[simulated.users] = np.repeat(simulated.history[:, ROW_FINISH], simulated.history[:, ROW_SIZE])
-    table = Table("", "by the clock", "simulated", title=f"{decided.sum()} users")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    n_decided = int(decided.sum())
-    pairs = ((served.in_time, served.finish_ns), (in_time & decided, finish))
-    counts = [int(mask.sum()) for mask, _ in pairs]
-    responses = [_responses(instance, mask, end) for mask, end in pairs]
-    table.add_row("in time", *(str(count) for count in counts))
-    table.add_row("late", str(served.late.sum()), "0")
-    table.add_row("dropped", str(served.dropped.sum()), str(n_decided - counts[1]))
-    table.add_row("goodput", *(f"{count / max(1, n_decided):.3f}" for count in counts))
-    for row, q in enumerate((50, 99)):
-        table.add_row(f"response, {q} % (ms)", *(f"{numbers[row]:.1f}" for numbers in responses))
-    if not served.interrupted:
-        loaded = [batch.loaded_bytes for batch in served.batches]
-        amounts = [np.sum(loaded) / 1e6, simulated.loaded_bytes(instance).sum() / 1e6]
-        table.add_row("batches", str(len(served.batches)), str(len(simulated.history)))
-        table.add_row("MB loaded", *(f"{amount:.1f}" for amount in amounts))
-    Console(width=120).print(table)
-    print(f"blocks on the device: at most {served.most_bytes / 1e6:.1f} of {instance.cache_bytes / 1e6:.1f} MB; "
-          f"{sum(len(batch.evicted) for batch in served.batches)} evicted")  # fmt: skip
-    _print_parts(served)
+def _instance(scenario: Scenario, trace: Path | None, seed: int) -> Instance:
+    return scenario.sample(np.random.default_rng(seed)) if trace is None else read_trace(trace, scenario)
 
 
-def _responses(instance: Instance, served: NDArray[np.bool_], finish: NDArray[np.int64]) -> list[float]:
-    """Median and 99th percentile in milliseconds; 0 where nobody was served."""
-    times = (finish[served] - instance.arrival_ns[served]) / 1e6
-    return [float(value) for value in np.percentile(times, [50, 99])] if len(times) else [0.0, 0.0]
-
-
-def _print_parts(served: Serving) -> None:
-    """What the parts of the batches took, and what the server's numbers say of the same batches."""
-    if not served.batches:
-        return
+def _parts(served: Serving) -> Floats:
+    """Seconds of uploads, loads and passes, float64 (2, 3): by the clock, and what the server's numbers say."""
     instance, table = served.instance, served.instance.table
     resident = np.zeros(table.n_blocks, dtype=np.bool_)
-    predicted = np.zeros(3, dtype=np.int64)
+    parts = np.zeros((2, 3))
     for batch in served.batches:
         resident[list(batch.evicted)] = False
         missing = int(table.block_load_ns[table.has_block[batch.model] & ~resident].sum())
         resident |= table.has_block[batch.model]
-        compute = table.compute_ns_per_sample[batch.model] * len(batch.users) + table.compute_ns_per_batch[batch.model]
         load = missing + table.load_overhead_ns if missing else 0
-        predicted += [instance.upload_ns[list(batch.users)].sum(), load, compute]
-    measured = np.array([batch.seconds for batch in served.batches]).sum(axis=0)
-    names = ("uploads", "loads", "forward passes")
-    parts = zip(names, measured, predicted / NS_PER_SECOND, strict=True)
-    shown = ", ".join(f"{name} {seconds:.2f} s ({planned:.2f} s)" for name, seconds, planned in parts)
+        compute = table.compute_ns_per_sample[batch.model] * len(batch.users) + table.compute_ns_per_batch[batch.model]
+        parts[0] += batch.seconds
+        parts[1] += np.array([instance.upload_ns[list(batch.users)].sum(), load, compute]) / NS_PER_SECOND
+    return parts
+
+
+def _slowdown(served: Serving) -> tuple[float, float] | None:
+    """How many times as long loads and passes took as the server's numbers say; None where there were none of them."""
+    clock, planned = _parts(served)
+    return None if planned[1:].min() == 0 else (float(clock[1] / planned[1]), float(clock[2] / planned[2]))
+
+
+def _slower(server: EdgeServer, load: float, compute: float) -> EdgeServer:
+    """A server whose loads and passes take so many times as long."""
+    return replace(
+        server,
+        disk_bytes_per_second=server.disk_bytes_per_second / load,
+        gpu_bytes_per_second=server.gpu_bytes_per_second / load,
+        load_overhead=server.load_overhead * load,
+        profiles=tuple(
+            replace(
+                profile,
+                seconds_per_sample=profile.seconds_per_sample * compute,
+                seconds_per_batch=profile.seconds_per_batch * compute,
+            )
+            for profile in server.profiles
+        ),
+    )
+
+
+def _print_report(served: Serving, simulated: Mapping[str, Plan]) -> None:
+    """The users who were served or dropped by the clock, and what came of the same ones in simulations."""
+    instance, decided = served.instance, served.decided
+    if served.interrupted:
+        print(f"interrupted: {decided.sum()} of {instance.n_users} users were served or dropped; the report is of them")
+    rows = [_row(instance, served.in_time, served.late, served.dropped, served.finish_ns)]
+    loads = [(len(served.batches), sum(batch.loaded_bytes for batch in served.batches))]
+    for plan in simulated.values():
+        in_time, finish = np.zeros(instance.n_users, dtype=np.bool_), np.zeros(instance.n_users, dtype=np.int64)
+        in_time[plan.users] = True
+        finish[plan.users] = np.repeat(plan.history[:, ROW_FINISH], plan.history[:, ROW_SIZE])
+        rows.append(_row(instance, in_time & decided, np.zeros_like(decided), decided & ~in_time, finish))
+        loads.append((len(plan.history), int(plan.loaded_bytes(instance).sum())))
+    table = Table("", "by the clock", *simulated, title=f"{decided.sum()} users")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    names = ("in time", "late", "dropped", "goodput", "response, 50 % (ms)", "response, 99 % (ms)")
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        table.add_row(name, *cells)
+    if not served.interrupted:
+        table.add_row("batches", *(str(batches) for batches, _ in loads))
+        table.add_row("MB loaded", *(f"{n_bytes / 1e6:.1f}" for _, n_bytes in loads))
+    Console(width=120).print(table)
+    evicted = sum(len(batch.evicted) for batch in served.batches)
+    print(f"blocks on the device: at most {served.most_bytes / 1e6:.1f} of {instance.cache_bytes / 1e6:.1f} MB; "
+          f"{evicted} evicted")  # fmt: skip
+    parts = zip(("uploads", "loads", "forward passes"), *_parts(served), strict=True)
+    shown = ", ".join(f"{name} {clock:.2f} s ({planned:.2f} s)" for name, clock, planned in parts)
     print(f"by the clock, and in brackets by the server's numbers for the same batches: {shown}")
+
+
+def _row(instance: Instance, in_time: Bools, late: Bools, dropped: Bools, finish: NDArray[np.int64]) -> list[str]:
+    """The cells of a column of the report; percentiles are 0 where nobody was served."""
+    times = (finish[in_time] - instance.arrival_ns[in_time]) / 1e6
+    percentiles = np.percentile(times, [50, 99]).tolist() if len(times) else [0.0, 0.0]
+    counts = [int(mask.sum()) for mask in (in_time, late, dropped)]
+    goodput = counts[0] / max(1, sum(counts))
+    return [*map(str, counts), f"{goodput:.3f}", *(f"{value:.1f}" for value in percentiles)]
 
 
 COMMANDS = (serve,)

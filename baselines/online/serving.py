@@ -146,8 +146,8 @@ def serve_for_real(
     server = _Server(tables, e, policy, loader, runner, inputs, cold)
     interrupted = False
     with torch.inference_mode():
-        server.warm_up(aimed)
         try:
+            server.warm_up(aimed)
             server.run()
         except KeyboardInterrupt:
             interrupted = True

@@ -221,7 +221,7 @@ def test_a_mistake_gets_one_sentence(folder, capsys, arguments, message):
 
 def test_ctrl_c_ends_with_the_report_so_far(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "baselines", *ARGUMENTS, "--rate", "20", "--seconds", "3000"]
+    command = [sys.executable, "-m", "baselines", *ARGUMENTS, "--rate", "20", "--seconds", "600"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=folder) as process:
         head = process.stdout.readline()
         assert "Ctrl-C ends it" in head
