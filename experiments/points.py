@@ -109,13 +109,11 @@ class Result:
         point: The point.
         objective: float64 (curves, realisations), what the plans attain.
         seconds: float64 (curves, realisations), the solver's run time, without drawing and checking the instance.
-        others: What else was measured of the plans, by name; float64 (curves, realisations) each.
     """
 
     point: Point
     objective: NDArray[np.float64]
     seconds: NDArray[np.float64]
-    others: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def row(self, label: str) -> int:
         """Row of a curve."""
@@ -124,12 +122,11 @@ class Result:
     def first(self, realisations: int) -> Result:
         """The result of fewer realisations, the first of these."""
         fewer = replace(self.point, realisations=realisations)
-        others = {name: array[:, :realisations] for name, array in self.others.items()}
-        return Result(fewer, self.objective[:, :realisations], self.seconds[:, :realisations], others)
+        return Result(fewer, self.objective[:, :realisations], self.seconds[:, :realisations])
 
     def save(self, folder: Path) -> None:
         """Keep the result in its file, whole or not at all."""
-        arrays = {"objective": self.objective, "seconds": self.seconds, **self.others}
+        arrays = {"objective": self.objective, "seconds": self.seconds}
         save_arrays(path_of(self.point, folder), _KIND, {"key": self.point.key}, arrays)
 
 
@@ -146,7 +143,7 @@ def load(point: Point, folder: Path) -> Result | None:
         return None
     shape = (len(point.curves), point.realisations)
     good = header.get("key") == point.key and all(array.shape == shape for array in arrays.values())
-    return Result(point, arrays.pop("objective"), arrays.pop("seconds"), arrays) if good else None
+    return Result(point, arrays["objective"], arrays["seconds"]) if good else None
 
 
 def code_version(system: str = FIRST) -> str:

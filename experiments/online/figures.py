@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.figures import Figure, Panel, named
-from experiments.online.points import MeasuredPoint, agent_curve
+from experiments.online.points import MeasuredPoint, agent_curve, for_all_quantities
 from experiments.points import Curve
 from pl_env.protocols import Scenario
 from pl_env.systems import scenario_named
@@ -38,8 +38,9 @@ class OnlinePanel(Panel):
 
     def points(self, realisations: int, seed: int, extra: Mapping[str, Any] | None = None) -> list[MeasuredPoint]:  # type: ignore[override]
         """One point for each value."""
+        curves = for_all_quantities(self.curves)
         return [
-            MeasuredPoint(self.scenario(value, extra), self.curves, realisations, seed, stream=self.stream)
+            MeasuredPoint(self.scenario(value, extra), curves, realisations, seed, stream=self.stream)
             for value in self.values
         ]
 

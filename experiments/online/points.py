@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +51,7 @@ def measured(plan: Plan, instance: Instance) -> dict[str, float]:
 
 
 class MeasuredPoint(Point):
-    """A point whose result has all `QUANTITIES`."""
+    """A point whose curves are those of `for_all_quantities`: its result has a row for each policy and quantity."""
 
     @cached_property
     def key(self) -> str:
@@ -60,19 +61,32 @@ class MeasuredPoint(Point):
     def compute(self) -> Result:
         """Play all episodes with all curves."""
         trials = Trials(self.scenario, self.realisations, self.seed, self.stream)
-        players = [_player(curve) for curve in self.curves]
+        players = [_player(curve) for curve in self.curves[:: len(QUANTITIES)]]
         env = trials.environment()
-        shape = (len(players), self.realisations)
-        arrays = {name: np.zeros(shape) for name in (*QUANTITIES, "seconds")}
+        objective, seconds = np.zeros((2, len(players), len(QUANTITIES), self.realisations))
         for n in range(self.realisations):
             episode = trials.episode(n)
             for row, player in enumerate(players):
                 outcome = player(env, episode)
                 plan: Any = outcome.plan
-                arrays["seconds"][row, n] = outcome.seconds
-                for name, value in measured(plan, episode.instance).items():  # type: ignore[arg-type]
-                    arrays[name][row, n] = value
-        return Result(self, arrays.pop("goodput"), arrays.pop("seconds"), arrays)
+                seconds[row, :, n] = outcome.seconds
+                objective[row, :, n] = list(measured(plan, episode.instance).values())  # type: ignore[arg-type]
+        shape = (len(self.curves), self.realisations)
+        return Result(self, objective.reshape(shape), seconds.reshape(shape))
+
+
+def for_all_quantities(curves: tuple[Curve, ...]) -> tuple[Curve, ...]:
+    """A curve for each policy's curve and each of the `QUANTITIES`, policy by policy."""
+    return tuple(replace(curve, label=f"{curve.label}, {name}") for curve in curves for name in QUANTITIES)
+
+
+def in_quantity(result: Result, quantity: str) -> Result:
+    """The rows of one of the `QUANTITIES`, a row for each policy."""
+    rows = slice(list(QUANTITIES).index(quantity), None, len(QUANTITIES))
+    curves = tuple(
+        replace(curve, label=curve.label.removesuffix(f", {quantity}")) for curve in result.point.curves[rows]
+    )
+    return Result(replace(result.point, curves=curves), result.objective[rows], result.seconds[rows])
 
 
 def _player(curve: Curve) -> Player:
@@ -93,10 +107,3 @@ def agent_curve(name: str, colour: str) -> tuple[Curve, ...]:
         return ()
     weights = hashlib.sha256((TRAINED / name / "weights.safetensors").read_bytes()).hexdigest()[:12]
     return (Curve(_AGENT, _AGENT, {"name": name, "weights": weights}, colour),)
-
-
-def in_quantity(result: Result, quantity: str) -> Result:
-    """A result with one of the `QUANTITIES` in place of the goodput."""
-    if quantity == "goodput":
-        return result
-    return Result(result.point, result.others[quantity], result.seconds)

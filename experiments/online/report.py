@@ -33,7 +33,7 @@ class Findings:
 
     Attributes:
         figures: The figures, in order.
-        results: Results of each panel.
+        results: Results of each panel, with all quantities.
         realisations: Episodes a point.
         seed: Their seed.
         command: Command that makes the report.
@@ -94,16 +94,12 @@ def _values(findings: Findings) -> dict[str, Any]:
 
 def _preset(findings: Findings) -> dict[str, list[tuple[float, float]]]:
     """All quantities of every policy at the preset, with half-widths."""
-    result = _at_the_preset(findings)
+    panel = next(panel for panel in findings.figures[0].panels if panel.name == "load")
+    result = findings.results[panel.name][panel.values.index(120.0)]
     return {
         curve.label: [mean_and_half_width(in_quantity(result, name).objective[row]) for name in QUANTITIES]
-        for row, curve in enumerate(result.point.curves)
+        for row, curve in enumerate(panel.curves)
     }
-
-
-def _at_the_preset(findings: Findings) -> Result:
-    panel = next(panel for panel in findings.figures[0].panels if panel.name == "load")
-    return findings.results[panel.name][panel.values.index(120.0)]
 
 
 def _gains(findings: Findings) -> list[dict[str, Any]]:
@@ -112,7 +108,8 @@ def _gains(findings: Findings) -> list[dict[str, Any]]:
     for panel in findings.figures[0].panels:
         labels = [curve.label for curve in panel.curves]
         place = labels.index(URGENT_GREEDY.label)
-        for value, result in zip(panel.values, findings.results[panel.name], strict=True):
+        for value, measured in zip(panel.values, findings.results[panel.name], strict=True):
+            result = in_quantity(measured, "goodput")
             rule = max(range(place), key=lambda row: float(result.objective[row].mean()))
             base = result.objective[place]
             gains.append(

@@ -10,10 +10,11 @@ import pytest
 from jinja2 import UndefinedError
 
 import baselines
+from baselines.trials import Trials
 from experiments.engine import run
 from experiments.online import points, report
 from experiments.online.figures import curves, figures, panels
-from experiments.online.points import QUANTITIES, MeasuredPoint, agent_curve, measured
+from experiments.online.points import QUANTITIES, MeasuredPoint, agent_curve, for_all_quantities, in_quantity, measured
 from experiments.online.report import Findings, write
 from experiments.points import Curve, Result, load
 from experiments.tables import render
@@ -29,9 +30,10 @@ def findings_of(*names, realisations=4):
     made = {}
     for panel in chosen[0].panels:
         goodput = np.array([GOODPUT.get(curve.label, 0.7) + spread for curve in panel.curves])
-        others = {name: 100 * goodput for name in QUANTITIES if name != "goodput"}
+        factors = np.array([1.0 if name == "goodput" else 100.0 for name in QUANTITIES])
+        objective = (goodput[:, None] * factors[:, None]).reshape(-1, realisations)
         made[panel.name] = [
-            Result(point, goodput, np.zeros_like(goodput), others) for point in panel.points(realisations, 3)
+            Result(point, objective, np.zeros_like(objective)) for point in panel.points(realisations, 3)
         ]
     return Findings(chosen, made, realisations, 3, "make it")
 
@@ -126,15 +128,19 @@ def test_the_least_popular_tenth_is_whom_fewest_ask_for():
 
 def test_a_point_keeps_all_quantities(tmp_path):
     scenario = Scenario.preset("tiny")
-    point = MeasuredPoint(scenario, (Curve("edf", "edf"), Curve("greedy", "greedy")), 3)
+    policies = (Curve("edf", "edf"), Curve("greedy", "greedy"))
+    point = MeasuredPoint(scenario, for_all_quantities(policies), 3)
     (result,) = run([point], tmp_path, workers=1)
-    assert set(result.others) == set(QUANTITIES) - {"goodput"}
+    assert result.objective.shape == (2 * len(QUANTITIES), 3)
     again = load(point, tmp_path)
     assert again is not None
-    assert all((again.others[name] == array).all() for name, array in result.others.items())
     assert (again.objective == result.objective).all()
-    fewer = result.first(2)
-    assert fewer.others["tail"].shape == (2, 2)
+    instance = Trials(scenario, 3, 0, point.stream).episode(1).instance
+    for name in QUANTITIES:
+        of_one = in_quantity(again, name)
+        assert of_one.point.curves == policies
+        expected = [measured(baselines.solve(instance, policy.solver), instance)[name] for policy in policies]
+        assert of_one.objective[:, 1].tolist() == expected
 
 
 def test_an_agent_joins_where_there_is_one(monkeypatch):
