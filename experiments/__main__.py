@@ -11,6 +11,7 @@ from types import ModuleType
 import tyro
 
 import baselines
+from baselines.parallel import workers_of
 from experiments import solver_table
 from experiments.points import code_version
 from pl_env import benchmark, benchmark_names
@@ -47,6 +48,7 @@ def reproduce(
     quick: bool = False,
     realisations: int | None = None,
     seed: int = 0,
+    engine: str = "process",
     workers: int = 0,
     cache: Path = Path("runs/reproduction-cache"),
     out: Path | None = None,
@@ -59,12 +61,13 @@ def reproduce(
         quick: A few realisations a point in place of as many as in the paper: about a minute.
         realisations: Channel realisations a point.
         seed: Seed of the instances.
+        engine: Who computes: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
         workers: Processes; 0 for one per core.
         cache: Folder that keeps finished points; an interrupted run goes on from it.
         out: Folder of the report. Only a complete run goes to docs unless told otherwise; others go to runs.
     """
     require_integer("seed", seed, 0)
-    require_integer("workers", workers, 0)
+    who = workers_of(engine, workers)
     if realisations is not None:
         require_integer("realisations", realisations, 1)
     rooms = [room(system, "reproduction") for system in systems or ((FIRST,) if figures else with_figures())]
@@ -74,7 +77,7 @@ def reproduce(
         complete = not figures and n == of_system.FULL and seed == 0
         folder = Path("docs" if complete else "runs/reproduction-quick" if quick else "runs/reproduction")
         command = "make reproduce" if complete else _command(systems, figures, n, seed)
-        written = of_system.reproduce(its_figures, n, seed, cache, workers, command, out or folder)
+        written = of_system.reproduce(its_figures, n, seed, cache, who, command, out or folder)
         print(f"written: {written}")
 
 
@@ -116,14 +119,23 @@ def certify_benchmark_sets(
 
 
 @app.command
-def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path | None = None) -> None:
+def solvers(
+    names: tuple[str, ...] = (),
+    sets: tuple[str, ...] = (),
+    engine: str = "process",
+    workers: int = 1,
+    out: Path | None = None,
+) -> None:
     """Run all solvers on all benchmark sets; the table goes to docs/solvers.md if nothing is left out.
 
     Args:
         names: Solvers; all unless given.
         sets: Benchmark sets; all unless given.
+        engine: Who solves: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core. More than one slow each other down, and times count here.
         out: Existing document to put the table into, between the marks it has for it.
     """
+    who = workers_of(engine, workers)
     benchmarks = {name: benchmark(name) for name in sets or benchmark_names()}
     known = {name: tuple(baselines.solvers(split(name)[0])) for name in benchmarks}
     everybody = set().union(*known.values())
@@ -133,7 +145,7 @@ def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path |
     results = {}
     for name, of_set in benchmarks.items():
         chosen = [solver for solver in names or known[name] if solver in known[name]]
-        results[name] = solver_table.measure(of_set, chosen, progress=True)
+        results[name] = solver_table.measure(of_set, chosen, workers=who, progress=True)
     text = solver_table.table(results)
     if out is None and not names and not sets:
         out = Path("docs/solvers.md")
