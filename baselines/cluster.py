@@ -45,7 +45,7 @@ def map_tasks(
         ordered: Whether answers come in the tasks' order.
     """
     ray = connect(address)
-    remote = ray.remote(num_cpus=1, max_retries=_MOST_RETRIES)(_do)
+    remote = ray.remote(num_cpus=1, max_retries=_MOST_RETRIES, scheduling_strategy="SPREAD")(_do)
     sent, versions = ray.put(function), _versions()
     waiting = [remote.remote(sent, task, versions) for task in tasks]
     try:

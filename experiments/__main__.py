@@ -17,6 +17,7 @@ from experiments.points import code_version
 from pl_env import benchmark, benchmark_names
 from pl_env.command_line import exit_code
 from pl_env.errors import UnknownName
+from pl_env.packages import require_package
 from pl_env.ranges import require_integer
 from pl_env.systems import FIRST, SYSTEMS, face, split
 
@@ -154,6 +155,25 @@ def solvers(
     print(text)
     if out is not None:
         print(f"written: {out}")
+
+
+@app.command
+def sweep(file: tyro.conf.Positional[Path], engine: str = "process", workers: int = 0, out: Path | None = None) -> None:
+    """Train every algorithm of a TOML file on every scenario with every seed; a table and learning curves at the end.
+
+    A run that is killed goes on from its checkpoint, here or on another node. ``docs/scale.md`` has an example.
+
+    Args:
+        file: The TOML file.
+        engine: Who trains: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core.
+        out: Folder of the runs, which all nodes of a cluster must see; runs/NAME of the file unless given.
+    """
+    who = workers_of(engine, workers)
+    said = require_package("experiments.sweep_files").read(file)
+    folder = out or Path("runs") / file.stem
+    print(require_package("experiments.sweeps").run(said, folder, who))
+    print(f"written: {folder}")
 
 
 @app.command
