@@ -97,9 +97,7 @@ def _sweep(said: Mapping[str, Any]) -> Sweep:
     ]
     folders = [entry.folder for entry in entries]
     twice = next((str(folder) for folder in folders if folders.count(folder) > 1), None)
-    require(
-        twice is None, "folder of two runs", twice, "one run's, so seeds and names must differ in letters or digits"
-    )
+    require(twice is None, "folder of two runs", twice, "one run's; let seeds differ, and names in letters or digits")
     return Sweep(tuple(entries), episodes, every)
 
 
