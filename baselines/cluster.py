@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -76,11 +77,21 @@ def connect(address: str) -> Any:
     if not ray.is_initialized():
         local = {} if address else {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
         try:
+            _require_answer(address)
             ray.init(address or "local", log_to_driver=False, logging_level="error", **local)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             what = str(error).partition("\n")[0]
-            raise PlEnvError(f"engine is 'ray:{address}'; no Ray cluster answers there: {what}") from None
+            raise PlEnvError(
+                f"engine is 'ray:{address}'; it must be a Ray cluster's HOST:PORT or auto: {what}"
+            ) from None
     return ray
+
+
+def _require_answer(address: str) -> None:
+    """Raise an OSError or ValueError unless somebody listens there; Ray would wait for minutes."""
+    if address not in ("", "auto"):
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def cores(address: str) -> int:
