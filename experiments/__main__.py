@@ -13,6 +13,7 @@ import tyro
 import baselines
 from baselines.parallel import workers_of
 from experiments import solver_table
+from experiments.benchmark_sets import certify
 from experiments.points import code_version
 from pl_env import benchmark, benchmark_names
 from pl_env.command_line import exit_code
@@ -28,7 +29,7 @@ def room(system: str, module: str) -> ModuleType:
     """A module of a system's room, ``experiments.<system>``.
 
     ``reproduction`` has ``FULL`` and ``QUICK`` (realisations), ``figures(names)`` and ``reproduce(...)``;
-    ``benchmark_sets`` has ``RECIPES`` (names) and ``certify(...)``.
+    what ``benchmark_sets`` has, says `experiments.benchmark_sets`.
 
     Raises:
         UnknownName: There is no such system.
@@ -116,7 +117,7 @@ def certify_benchmark_sets(
     """
     everything = (f"{system}/{name}" for system in SYSTEMS for name in room(system, "benchmark_sets").RECIPES)
     for system, name in map(split, names or everything):
-        print(room(system, "benchmark_sets").certify(name, write=write, solve_again=solve_again, folder=folder))
+        print(certify(system, name, write=write, solve_again=solve_again, folder=folder))
 
 
 @app.command

@@ -64,7 +64,7 @@ def test_train_script_survives_a_kill_with_the_same_result(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "error: there is no preset 'nowhere'; known are: any-library, bls, bls-fast, co_inf"),
+        (["nowhere"], "error: there is no preset 'nowhere'; known are: any-library, any-library-fast, bls, bls-fast"),
         (["--scenario.n-users", "0"], "error: n_users is 0; it must be an integer from 1"),
         (["tiny", "--scenario.n-models", "4"], "error: n_models is 4; it must be 3, as in the library"),
         (

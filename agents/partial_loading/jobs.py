@@ -33,6 +33,8 @@ _DESCRIPTIONS = {
     "tiny": "five users, three models: to try things out",
     "bls-fast": "as bls, by reinforcement alone; decides in microseconds",
     "fading-fast": "as fading, by reinforcement alone; decides in microseconds",
+    "general-hard-fast": "as general-hard, by reinforcement alone; decides in microseconds",
+    "any-library-fast": "as any-library, by reinforcement alone; decides in microseconds",
     ANY_LIBRARY: "libraries drawn anew, 20 to 200 users, 10 to 100 models, any sharing: one agent for all",
 }
 

@@ -1,4 +1,4 @@
-"""How `pl_env.online.benchmark`'s sets are made, and verified again: ``python -m experiments benchmark-sets``.
+"""How `pl_env.online.benchmark`'s sets are made; see `experiments.benchmark_sets`.
 
 ``online-tiny-100`` has instances of at most ten users, whose optima `exhaustive-online` proves. ``online-10`` has large
 ones, of which no useful bound is known: its plans are the best known, by `clairvoyant`, and its bound, the best valid
@@ -7,131 +7,39 @@ one, says how many users could be served if each of them were alone.
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-import baselines
-from pl_env.errors import PlEnvError, UnknownName
-from pl_env.online.benchmark import BENCHMARK_STREAM, FOLDER, BenchmarkSet
+from experiments.benchmark_sets import SEED, Recipe
+from pl_env.online.benchmark import BenchmarkSet
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
 from pl_env.online.scenario import Scenario
-from pl_env.online.validation import check
-
-SEED = 0
-
-
-class Recipe(NamedTuple):
-    """How a set is made.
-
-    Attributes:
-        scenario: What its instances are drawn from.
-        n_instances: How many.
-        solver: What makes the plans.
-        options: The solver's options.
-    """
-
-    scenario: Scenario
-    n_instances: int
-    solver: str
-    options: dict[str, object]
-
 
 TINY = Scenario.preset("tiny", relative_deadline=(0.14, 0.2), episode_seconds=1 / 6, arrival_rate=24.0)
 """Busier than the preset, so that not everybody can be served."""
 
 RECIPES = {
-    "online-tiny-100": Recipe(TINY, 100, "exhaustive-online", {}),
-    "online-10": Recipe(Scenario(episode_seconds=5.0), 10, "clairvoyant", {}),
+    "online-tiny-100": Recipe(TINY, 100, "exhaustive-online"),
+    "online-10": Recipe(Scenario(episode_seconds=5.0), 10, "clairvoyant"),
 }
 
 
-def draw(scenario: Scenario, n: int) -> Instance:
-    """Instance n."""
-    return scenario.sample(np.random.default_rng((BENCHMARK_STREAM, SEED, n)))
-
-
-def certify(name: str, *, write: bool = False, solve_again: bool = True, folder: Path | None = None) -> str:
-    """Verify a set, or make, write and verify it; returns a line about it.
-
-    Args:
-        name: Name of the set.
-        write: Make the set and write it to the folder before.
-        solve_again: Make the plans anew; else only draw the instances and check the plans.
-        folder: Folder of the sets; where those that ship with the package lie, unless given.
-
-    Raises:
-        UnknownName: There is no such set.
-        PlEnvError: The set is wrong; the message says all that is.
-    """
-    if name not in RECIPES:
-        raise UnknownName("benchmark set", name, RECIPES)
-    path = (folder or FOLDER) / f"{name}.npz"
-    if write:
-        make(name).save(path)
-    loaded = BenchmarkSet.load(path)
-    found = list(problems(loaded, solve_again=solve_again))
-    if found:
-        raise PlEnvError("; ".join(found))
-    return (
-        f"{name}: {len(loaded)} instances, {int(loaded.is_optimal.sum())} with a proven optimum, "
-        f"{int(loaded.served.sum())} of at most {int(loaded.upper_bound.sum())} users served; "
-        f"{path.stat().st_size / 1e3:.0f} kB, SHA-256 {loaded.content_hash()[:16]}"
-    )
-
-
-def _solved(recipe: Recipe, instance: Instance) -> Plan:
-    plan: Plan = baselines.solve(instance, recipe.solver, **recipe.options)
-    return plan
-
-
-def _bound(plan: Plan) -> int:
-    return round(plan.bound * plan.n_users)
-
-
-def make(name: str) -> BenchmarkSet:
-    """Draw and solve the instances of a set."""
-    recipe = RECIPES[name]
-    instances = [draw(recipe.scenario, n) for n in range(recipe.n_instances)]
-    plans = tuple(_solved(recipe, instance) for instance in instances)
+def collect(name: str, recipe: Recipe, instances: Sequence[Instance], plans: Sequence[Plan]) -> BenchmarkSet:
+    """The set of these instances and plans."""
     return BenchmarkSet(
         name=name,
         scenario=recipe.scenario,
         seed=SEED,
         users=np.concatenate([instance.users for instance in instances]),
         user_start=np.cumsum([0, *(instance.n_users for instance in instances)]),
-        plans=plans,
-        upper_bound=np.array([_bound(plan) for plan in plans]),
-        made_by={
-            "solver": recipe.solver,
-            "options": recipe.options,
-            "versions": {package: importlib.metadata.version(package) for package in ("pl-env", "numpy", "numba")},
-        },
+        plans=tuple(plans),
+        upper_bound=np.array([round(plan.bound * plan.n_users) for plan in plans]),
+        made_by=recipe.made_by("numba"),
     )
 
 
-def problems(benchmark: BenchmarkSet, *, solve_again: bool = True) -> Iterator[str]:
-    """Verify a set: every instance is drawn again, its plan checked and made anew; what is wrong."""
-    recipe = RECIPES[benchmark.name]
-    if benchmark.scenario.to_dict() != recipe.scenario.to_dict() or len(benchmark) != recipe.n_instances:
-        yield f"{benchmark.name}: its scenario or number of instances is not the recipe's"
-        return
-    for n, instance in enumerate(benchmark.instances):
-        where = f"{benchmark.name}, instance {n}"
-        if instance != draw(recipe.scenario, n):
-            yield f"{where}: drawn again, it is another one"
-            continue
-        try:
-            check(benchmark.plan(n), instance)
-        except PlEnvError as error:
-            yield f"{where}: the stored plan is not feasible: {error}"
-            continue
-        if not solve_again:
-            continue
-        again = _solved(recipe, instance)
-        if _bound(again) != benchmark.upper_bound[n] or again.served != benchmark.served[n]:
-            yield f"{where}: {benchmark.served[n]} of at most {benchmark.upper_bound[n]} users served; now {again}"
+def summary(benchmark: BenchmarkSet) -> str:
+    """What its plans attain."""
+    return f"{int(benchmark.served.sum())} of at most {int(benchmark.upper_bound.sum())} users served"

@@ -6,32 +6,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pl_env.benchmark_sets import ShippedSet
 from pl_env.co_inference.instance import Instance
 from pl_env.co_inference.plan import Plan
 from pl_env.co_inference.scenario import Scenario
-from pl_env.errors import UnknownName, shown
-from pl_env.files import Stored
 from pl_env.ranges import require
-from pl_env.read_only import ReadOnlyArrays, read_only
-
-BENCHMARK_STREAM = 13
-"""First entry of the seed of every benchmark instance."""
-
-FOLDER = Path(__file__).parent / "benchmark_sets"
-"""Where the sets lie that ship with the package."""
+from pl_env.read_only import read_only
 
 CERTIFIED = 1e-9
 """How far a plan may be below its bound and count as optimal: rounding."""
 
 
-@dataclass(frozen=True, eq=False)
-class BenchmarkSet(Stored, ReadOnlyArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkSet(ShippedSet):
     """Instances drawn from one scenario of levels, each with the best plan known and a proven bound (M instances).
 
     Attributes:
@@ -72,10 +64,6 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         good = bool(((self.objective >= 0) & (self.objective <= self.upper_bound + CERTIFIED)).all())
         require(good and bool(np.isfinite(self.upper_bound).all()), "upper_bound", self.upper_bound, "above objective")
 
-    def __repr__(self) -> str:
-        certified = f"{int(self.is_optimal.sum())} certified optima"
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
-
     def __len__(self) -> int:
         return len(self.tasks)
 
@@ -98,8 +86,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return replace(plan, bound=bound)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        header = {"name": self.name, "scenario": self.scenario.to_dict(), "seed": self.seed, "made_by": self.made_by}
-        return header, {name: getattr(self, name) for name in ("tasks", "levels", "objective", "upper_bound")}
+        return self._about(), {name: getattr(self, name) for name in ("tasks", "levels", "objective", "upper_bound")}
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
@@ -107,21 +94,5 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return cls(scenario=scenario, **header, **arrays)  # type: ignore[arg-type]
 
 
-def benchmark(name: str) -> BenchmarkSet:
-    """Load a benchmark set that ships with the package.
-
-    Args:
-        name: One of `benchmark_names()`.
-
-    Raises:
-        UnknownName: There is no such set.
-        FileFormatError: Its file is damaged.
-    """
-    if name not in benchmark_names():
-        raise UnknownName("benchmark set", name, benchmark_names())
-    return BenchmarkSet.load(FOLDER / f"{name}.npz")
-
-
-def benchmark_names() -> tuple[str, ...]:
-    """Names of the sets that ship with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+benchmark = BenchmarkSet.shipped
+benchmark_names = BenchmarkSet.shipped_names

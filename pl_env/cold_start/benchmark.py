@@ -7,26 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pl_env.benchmark_sets import ShippedSet
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan
 from pl_env.cold_start.scenario import Scenario
-from pl_env.errors import UnknownName, shown
-from pl_env.files import Stored
 from pl_env.ranges import require
-from pl_env.read_only import ReadOnlyArrays, read_only
+from pl_env.read_only import read_only
 from pl_env.times import NS_PER_SECOND
-
-BENCHMARK_STREAM = 13
-"""First entry of the seed of every benchmark instance."""
-
-FOLDER = Path(__file__).parent / "benchmark_sets"
-"""Where the sets lie that ship with the package."""
 
 _DIMENSIONS = {
     "n_devices": 1,
@@ -42,8 +34,8 @@ _DIMENSIONS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class BenchmarkSet(Stored, ReadOnlyArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkSet(ShippedSet):
     """Instances drawn from one scenario, each with the best plan known and a proven bound (N instances).
 
     All layers of an instance are alike, and there is room for K_max devices; what is beyond an instance's is 0.
@@ -94,10 +86,6 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
             shape, found = (n, most, 2) if name == "stages" else shapes[ndim], getattr(self, name).shape
             require(found == shape, f"{name}.shape", found, f"{shape}, as of load_ns")
 
-    def __repr__(self) -> str:
-        certified = f"{int(self.is_optimal.sum())} certified optima"
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
-
     def __len__(self) -> int:
         return len(self.n_devices)
 
@@ -137,8 +125,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return Plan.of(self.instances[n], stages, solver=self.name, status=status, bound=bound)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        header = {"name": self.name, "scenario": self.scenario.to_dict(), "seed": self.seed, "made_by": self.made_by}
-        return header, {name: getattr(self, name) for name in _DIMENSIONS}
+        return self._about(), {name: getattr(self, name) for name in _DIMENSIONS}
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
@@ -146,21 +133,5 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return cls(scenario=scenario, **header, **arrays)  # type: ignore[arg-type]
 
 
-def benchmark(name: str) -> BenchmarkSet:
-    """Load a benchmark set that ships with the package.
-
-    Args:
-        name: One of `benchmark_names()`.
-
-    Raises:
-        UnknownName: There is no such set.
-        FileFormatError: Its file is damaged.
-    """
-    if name not in benchmark_names():
-        raise UnknownName("benchmark set", name, benchmark_names())
-    return BenchmarkSet.load(FOLDER / f"{name}.npz")
-
-
-def benchmark_names() -> tuple[str, ...]:
-    """Names of the sets that ship with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+benchmark = BenchmarkSet.shipped
+benchmark_names = BenchmarkSet.shipped_names

@@ -6,34 +6,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName, shown
-from pl_env.files import Stored
+from pl_env.benchmark_sets import ShippedSet
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
 from pl_env.online.scenario import Scenario
 from pl_env.partial_loading.library import ModelLibrary
 from pl_env.ranges import require
-from pl_env.read_only import ReadOnlyArrays, read_only
+from pl_env.read_only import read_only
 
 Ints = NDArray[np.int64]
-
-BENCHMARK_STREAM = 13
-"""First entry of the seed of every benchmark instance."""
-
-FOLDER = Path(__file__).parent / "benchmark_sets"
-"""Where the sets lie that ship with the package."""
 
 _PLAN_ARRAYS = ("history", "users", "upload_ns", "evicted", "evicted_start", "waits", "preferred")
 
 
-@dataclass(frozen=True, eq=False)
-class BenchmarkSet(Stored, ReadOnlyArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkSet(ShippedSet):
     """Instances drawn from one scenario, each with the best plan known and a proven upper bound (N instances).
 
     Attributes:
@@ -68,10 +60,6 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         require(len(self.user_start) == n + 1, "len(user_start)", len(self.user_start), f"{n + 1}")
         require(len(self.upper_bound) == n, "len(upper_bound)", len(self.upper_bound), f"{n}, one for each plan")
 
-    def __repr__(self) -> str:
-        certified = f"{int(self.is_optimal.sum())} certified optima"
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
-
     def __len__(self) -> int:
         return len(self.plans)
 
@@ -105,11 +93,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return self.plans[n]
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        header = {
-            "name": self.name,
-            "scenario": self.scenario.to_dict(),
-            "seed": self.seed,
-            "made_by": self.made_by,
+        header = self._about() | {
             "playable": [plan.playable for plan in self.plans],
             "library": None,
         }
@@ -146,21 +130,5 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return cls(scenario=scenario, plans=tuple(plans), **header, **arrays)  # type: ignore[arg-type]
 
 
-def benchmark(name: str) -> BenchmarkSet:
-    """Load a benchmark set that ships with the package.
-
-    Args:
-        name: One of `benchmark_names()`.
-
-    Raises:
-        UnknownName: There is no such set.
-        FileFormatError: Its file is damaged.
-    """
-    if name not in benchmark_names():
-        raise UnknownName("benchmark set", name, benchmark_names())
-    return BenchmarkSet.load(FOLDER / f"{name}.npz")
-
-
-def benchmark_names() -> tuple[str, ...]:
-    """Names of the sets that ship with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+benchmark = BenchmarkSet.shipped
+benchmark_names = BenchmarkSet.shipped_names

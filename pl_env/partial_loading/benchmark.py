@@ -7,28 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName, shown
-from pl_env.files import Stored
+from pl_env.benchmark_sets import ShippedSet
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.scenario import Scenario
 from pl_env.partial_loading.schedule import Schedule
 from pl_env.partial_loading.serving_table import ServingTable
 from pl_env.ranges import require, require_integer
-from pl_env.read_only import ReadOnlyArrays, read_only
+from pl_env.read_only import read_only
 
 Ints = NDArray[np.int64]
-
-BENCHMARK_STREAM = 13
-"""First entry of the seed of every benchmark instance: no other part of the repository draws with it."""
-
-FOLDER = Path(__file__).parent / "benchmark_sets"
-"""Where the sets lie that ship with the package."""
 
 _MOST_INSTANCES = 10_000
 _MOST_TABLE_BYTES = 128 << 20
@@ -38,8 +30,8 @@ _PER_BLOCK = ("block_bytes", "block_load_ns")
 _PER_USER = ("requested_model", "upload_ns")
 
 
-@dataclass(frozen=True, eq=False)
-class BenchmarkSet(Stored, ReadOnlyArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkSet(ShippedSet):
     """Instances drawn from one scenario, each with the best schedule known and a proven upper bound (N instances).
 
     Attributes:
@@ -101,10 +93,6 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         good = bool(((self.served <= self.upper_bound) & (self.upper_bound <= n_users)).all())
         require(good, "upper_bound", self.upper_bound, "from the users served to all users, for each instance")
 
-    def __repr__(self) -> str:
-        certified = f"{int(self.is_optimal.sum())} certified optima"
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
-
     def __len__(self) -> int:
         return len(self.instances)
 
@@ -139,11 +127,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         tables = [instance.table for instance in self.instances]
-        header = {
-            "name": self.name,
-            "scenario": self.scenario.to_dict(),
-            "seed": self.seed,
-            "made_by": self.made_by,
+        header = self._about() | {
             "load_overhead_ns": [table.load_overhead_ns for table in tables],
             "deadline_ns": [int(instance.deadline_ns) for instance in self.instances],
             "slot_ns": [int(instance.slot_ns) for instance in self.instances],
@@ -213,21 +197,5 @@ def _instance(
     return Instance(table=table, deadline_ns=deadline_ns, slot_ns=slot_ns, resident=resident, **users)  # type: ignore[arg-type]
 
 
-def benchmark(name: str) -> BenchmarkSet:
-    """Load a benchmark set that ships with the package.
-
-    Args:
-        name: One of `benchmark_names()`.
-
-    Raises:
-        UnknownName: There is no such set.
-        FileFormatError: Its file is damaged.
-    """
-    if name not in benchmark_names():
-        raise UnknownName("benchmark set", name, benchmark_names())
-    return BenchmarkSet.load(FOLDER / f"{name}.npz")
-
-
-def benchmark_names() -> tuple[str, ...]:
-    """Names of the sets that ship with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+benchmark = BenchmarkSet.shipped
+benchmark_names = BenchmarkSet.shipped_names

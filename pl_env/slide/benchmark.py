@@ -6,29 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.errors import UnknownName, shown
-from pl_env.files import Stored
+from pl_env.benchmark_sets import ShippedSet
 from pl_env.ranges import require
-from pl_env.read_only import ReadOnlyArrays, read_only
+from pl_env.read_only import read_only
 from pl_env.slide.instance import Instance
 from pl_env.slide.plan import Plan
 from pl_env.slide.scenario import Scenario
 
-BENCHMARK_STREAM = 13
-"""First entry of the seed of every benchmark instance."""
 
-FOLDER = Path(__file__).parent / "benchmark_sets"
-"""Where the sets lie that ship with the package."""
-
-
-@dataclass(frozen=True, eq=False)
-class BenchmarkSet(Stored, ReadOnlyArrays):
+@dataclass(frozen=True, eq=False, repr=False)
+class BenchmarkSet(ShippedSet):
     """Instances drawn from one scenario, each with the best plan known and a proven upper bound (N instances).
 
     Attributes:
@@ -64,10 +56,6 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         good = bool(((self.served <= self.upper_bound) & (self.upper_bound <= k)).all())
         require(good, "upper_bound", self.upper_bound, "from the users served to all users, for each instance")
 
-    def __repr__(self) -> str:
-        certified = f"{int(self.is_optimal.sum())} certified optima"
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {certified}>"
-
     def __len__(self) -> int:
         return len(self.users)
 
@@ -100,8 +88,7 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return Plan.from_models(instance, self.models[n], solver=self.name, status=status, bound=bound)
 
     def _stored(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        header = {"name": self.name, "scenario": self.scenario.to_dict(), "seed": self.seed, "made_by": self.made_by}
-        return header, {"users": self.users, "models": self.models, "upper_bound": self.upper_bound}
+        return self._about(), {"users": self.users, "models": self.models, "upper_bound": self.upper_bound}
 
     @classmethod
     def _restored(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> BenchmarkSet:
@@ -109,21 +96,5 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
         return cls(scenario=scenario, **header, **arrays)  # type: ignore[arg-type]
 
 
-def benchmark(name: str) -> BenchmarkSet:
-    """Load a benchmark set that ships with the package.
-
-    Args:
-        name: One of `benchmark_names()`.
-
-    Raises:
-        UnknownName: There is no such set.
-        FileFormatError: Its file is damaged.
-    """
-    if name not in benchmark_names():
-        raise UnknownName("benchmark set", name, benchmark_names())
-    return BenchmarkSet.load(FOLDER / f"{name}.npz")
-
-
-def benchmark_names() -> tuple[str, ...]:
-    """Names of the sets that ship with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+benchmark = BenchmarkSet.shipped
+benchmark_names = BenchmarkSet.shipped_names

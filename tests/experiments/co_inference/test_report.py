@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from experiments.__main__ import main
 from experiments.co_inference import benchmark_sets, output_distortion, splits
 from experiments.co_inference.figures import SWEEPS, figures, panel
 from experiments.co_inference.targets import TARGETS, point_label
-from pl_env.co_inference import Scenario
-from pl_env.errors import PlEnvError, UnknownName
+from pl_env.errors import UnknownName
 
 
 def test_figures_by_name():
@@ -70,23 +68,3 @@ def test_benchmark_sets(capsys):
     assert main(["benchmark-sets", "--no-solve-again", "--names", *names]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert all("100 instances, 100 with a proven optimum" in line for line in lines)
-
-
-def test_a_set_that_is_wrong_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark_sets, "N_INSTANCES", 3)
-    monkeypatch.setattr(benchmark_sets, "RECIPES", {"small": Scenario.preset("tiny")})
-    line = benchmark_sets.certify("small", write=True, folder=tmp_path)
-    assert line.startswith("small: 3 instances, 3 with a proven optimum")
-    wrong = benchmark_sets.make("small")
-    from dataclasses import replace
-
-    replace(wrong, upper_bound=wrong.upper_bound + 0.1).save(tmp_path / "small.npz")
-    with pytest.raises(PlEnvError, match=r"small, instance 0: .* of at most .*; now"):
-        benchmark_sets.certify("small", folder=tmp_path)
-    tasks = np.array(wrong.tasks)
-    tasks[1, 0, 2] *= 2
-    replace(wrong, tasks=tasks).save(tmp_path / "small.npz")
-    with pytest.raises(PlEnvError, match="small, instance 1: drawn again, it is another one"):
-        benchmark_sets.certify("small", folder=tmp_path)
-    with pytest.raises(UnknownName):
-        benchmark_sets.certify("large")
