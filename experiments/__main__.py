@@ -105,7 +105,12 @@ def list_figures(systems: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
 
 @app.command(name="benchmark-sets")
 def certify_benchmark_sets(
-    names: tuple[str, ...] = (), write: bool = False, solve_again: bool = True, folder: Path | None = None
+    names: tuple[str, ...] = (),
+    write: bool = False,
+    solve_again: bool = True,
+    folder: Path | None = None,
+    engine: str = "process",
+    workers: int = 1,
 ) -> None:
     """Draw the benchmark sets again, replay their schedules and certify their optima anew; or make them.
 
@@ -114,10 +119,13 @@ def certify_benchmark_sets(
         write: Make the sets and write them to the folder before.
         solve_again: Certify the optima anew; else only draw the instances and replay the schedules.
         folder: Folder of the sets; where those that ship with the package lie, unless given.
+        engine: Who solves: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core.
     """
+    who = workers_of(engine, workers)
     everything = (f"{system}/{name}" for system in SYSTEMS for name in room(system, "benchmark_sets").RECIPES)
     for system, name in map(split, names or everything):
-        print(certify(system, name, write=write, solve_again=solve_again, folder=folder))
+        print(certify(system, name, write=write, solve_again=solve_again, folder=folder, workers=who))
 
 
 @app.command

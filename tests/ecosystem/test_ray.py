@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from baselines import cluster
 from baselines.parallel import map_tasks
 from experiments import engine, sweep_files, sweeps
 from experiments.__main__ import main
+from experiments.benchmark_sets import certify
+from experiments.cold_start import benchmark_sets
 from experiments.figures import Panel
 from experiments.partial_loading.figures import OPTIMAL_DP, PAPER_DP
 from pl_env.errors import PlEnvError, UnknownName
@@ -213,13 +216,19 @@ def test_a_run_of_a_node_that_dies_goes_on_elsewhere_to_the_same_bits(two_nodes,
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1", "127.0.0.1:many", "auto"])
 def test_no_cluster_is_said_in_one_sentence(address, monkeypatch):
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(
-        ray, "init", lambda *_, **__: pytest.fail("Ray waits for minutes") if address != "auto" else no()
-    )
-
-    def no() -> None:
+    def init(address: str, **_: object) -> None:
+        assert address == "auto", "Ray would wait for minutes"
         raise ConnectionError("could not find any running Ray instance")
 
-    with pytest.raises(PlEnvError, match=f"engine is 'ray:{address}'; it must be a Ray cluster's HOST:PORT or auto: "):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(PlEnvError, match=f"engine is 'ray:{address}'; it must be a Ray cluster's HOST:PORT or auto "):
         cluster.connect(address)
+
+
+def test_a_benchmark_set_is_made_and_certified_the_same(workers, tmp_path, monkeypatch):
+    recipe = replace(benchmark_sets.RECIPES["cold-start-100"], n_instances=4)
+    monkeypatch.setattr(benchmark_sets, "RECIPES", {"small": recipe})
+    there = certify("cold_start", "small", write=True, folder=tmp_path / "ray", workers=workers)
+    assert certify("cold_start", "small", write=True, folder=tmp_path / "here") == there
+    assert (tmp_path / "ray" / "small.npz").read_bytes() == (tmp_path / "here" / "small.npz").read_bytes()
