@@ -59,9 +59,7 @@ class Job:
         """What it is trained on, in words."""
         return f"co-inference, {self.name}"
 
-    def train(
-        self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None
-    ) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.co_inference.training.train`."""
         return train(self.evaluated_on, self.training, out, resume=resume, progress=watch is None, watch=watch)
 

@@ -55,9 +55,7 @@ class Job:
         """What it is trained on, in words."""
         return f"ColdStart, {' and '.join(self.PRESETS)}"
 
-    def train(
-        self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None
-    ) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.cold_start.training.train`."""
         scenarios = {name: Scenario.preset(name) for name in self.PRESETS}
         return train(scenarios, self.training, out, resume=resume, progress=watch is None, watch=watch)

@@ -140,9 +140,7 @@ class Job:
         others = [f"{name} {_in_words(value)}" for name, value in self._overridden.items() if name not in DRAWN]
         return ", ".join([self.name, *others, *its])
 
-    def train(
-        self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None
-    ) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.partial_loading.training.train`."""
         return train(self.family, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
@@ -180,9 +178,7 @@ class CompiledJob(Job):
         """Name of the family that is trained on."""
         return self.name.removesuffix("-fast")
 
-    def train(
-        self, out: Path, *, resume: bool, watch: Watch[Any] | None = None
-    ) -> TrainingResult[Any]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Any] | None = None) -> TrainingResult[Any]:
         """Train; see `agents.partial_loading.compiled.training.train`."""
         return train_compiled(self.family, self.training, out, resume=resume, progress=watch is None, watch=watch)
 

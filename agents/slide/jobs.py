@@ -61,9 +61,7 @@ class Job:
         """What it is trained on, in words."""
         return f"Slide, {self.name}"
 
-    def train(
-        self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None
-    ) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.slide.training.train`."""
         return train(self.evaluated_on, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
