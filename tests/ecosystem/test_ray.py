@@ -29,7 +29,7 @@ from tests.experiments.test_sweeps import SMALL, bits, objectives
 ray = pytest.importorskip("ray")
 
 STORE = 100 << 20
-LONGER = SMALL.replace("rounds = 4", "rounds = 40").replace("rounds = 6", "rounds = 40").replace("20\n", "200\n")
+LONGER = SMALL.replace("rounds = 4", "rounds = 30").replace("rounds = 6", "rounds = 30").replace("20\n", "200\n")
 
 
 @pytest.fixture(scope="module")
@@ -122,17 +122,17 @@ def test_other_sources_are_refused(workers, monkeypatch):
 def test_a_node_that_dies_costs_no_answer(two_nodes, workers, tmp_path):
     def slow(number: int) -> tuple[int, str]:
         (tmp_path / f"{number}-{os.getpid()}").touch()
-        time.sleep(0.2)
+        time.sleep(1.0)
         return number, ray.get_runtime_context().get_node_id()
 
-    answers = map_tasks(slow, range(60), workers=workers, ordered=False)
+    answers = map_tasks(slow, range(30), workers=workers, ordered=False)
     first: list[tuple[int, str]] = []
     while len({node for _, node in first}) < 2:
         first.append(next(answers))
     kill_a_node(two_nodes)
     everything = [*first, *answers]
-    assert sorted(number for number, _ in everything) == list(range(60))
-    assert len(list(tmp_path.iterdir())) > 60  # some were begun twice
+    assert sorted(number for number, _ in everything) == list(range(30))
+    assert len(list(tmp_path.iterdir())) > 30  # some were begun twice
 
 
 def test_an_evaluation_is_the_same(workers):
@@ -222,7 +222,7 @@ def test_no_cluster_is_said_in_one_sentence(address, monkeypatch):
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(PlEnvError, match=f"engine is 'ray:{address}'; it must be a Ray cluster's HOST:PORT or auto "):
+    with pytest.raises(PlEnvError, match=f"engine is 'ray:{address}'; it must be a Ray cluster's HOST:PORT or auto: "):
         cluster.connect(address)
 
 
