@@ -24,6 +24,7 @@ from experiments.cold_start import benchmark_sets
 from experiments.figures import Panel
 from experiments.partial_loading.figures import OPTIMAL_DP, PAPER_DP
 from pl_env.errors import PlEnvError, UnknownName
+from tests import helpers
 from tests.experiments.test_sweeps import SMALL, bits, objectives
 
 ray = pytest.importorskip("ray")
@@ -232,3 +233,8 @@ def test_a_benchmark_set_is_made_and_certified_the_same(workers, tmp_path, monke
     there = certify("cold_start", "small", write=True, folder=tmp_path / "ray", workers=workers)
     assert certify("cold_start", "small", write=True, folder=tmp_path / "here") == there
     assert (tmp_path / "ray" / "small.npz").read_bytes() == (tmp_path / "here" / "small.npz").read_bytes()
+
+
+def test_a_cluster_of_this_machine_alone():
+    code = "from baselines.parallel import map_tasks; print(list(map_tasks(abs, [-1, 2, -3], workers='ray')))"
+    assert helpers.run_python(code, RAY_worker_niceness="0") == "[1, 2, 3]\n"
