@@ -187,7 +187,7 @@ class BatteryEnv(gymnasium.Env[Observation, Any]):
         if self.render_mode == "ansi":
             return rendering.describe(self.plan, self.instance)
         if self._viewer is None:
-            self._viewer = rendering.Viewer(interactive=self.render_mode == "human", fps=self.metadata["render_fps"])
+            self._viewer = rendering.Viewer(self.metadata["render_fps"] if self.render_mode == "human" else None)
         return self._viewer.draw(self.plan, self.instance)
 
     def close(self) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pl_env.co_inference.instance import Floats, Instance
 from pl_env.co_inference.plan import Plan
+from pl_env.figures import FigureViewer, ShownFigure
 
 _FIGURE_INCHES = (9.0, 6.0)
 _BATTERY, _SUN, _SKIPPED = "#228833", "#eedd88", "#bbbbbb"
@@ -39,8 +39,7 @@ def timeline(plan: Plan, instance: Instance, title: str | None = None) -> Figure
     Returns:
         A figure; ``figure.savefig("plan.png")`` writes it.
     """
-    figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(*_FIGURE_INCHES)
     _draw(figure, plan, instance, str(plan) if title is None else title)
     return figure
 
@@ -108,38 +107,14 @@ def _bar(joules: float, capacity: float) -> str:
     return "█" * round(_ROW_WIDTH * joules / capacity) if capacity > 0 else ""
 
 
-class Viewer:
+class Viewer(FigureViewer):
     """Draws an episode again and again, into an array or into a window."""
 
-    def __init__(self, interactive: bool, fps: float) -> None:
-        self._interactive, self._fps = interactive, fps
-        self._figure: Any
-        if interactive:
-            import matplotlib.pyplot as plt
-
-            self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
-        else:
-            self._figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-            FigureCanvasAgg(self._figure)
+    INCHES = _FIGURE_INCHES
 
     def draw(self, plan: Plan, instance: Instance) -> NDArray[np.uint8] | None:
         """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
-        self._figure.clear()
+        figure = self.cleared()
         title = f"task {len(plan)} of {instance.n_tasks}: mean weighted quality {plan.objective:.4f} so far"
-        _draw(self._figure, plan, instance, title)
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.pause(1.0 / self._fps)
-            return None
-        canvas = self._figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.close(self._figure)
+        _draw(figure, plan, instance, title)
+        return self.frame()

@@ -294,7 +294,7 @@ class ColdStartEnv(gymnasium.Env[Observation, np.int64]):
         if self.render_mode == "ansi":
             return f"{about}\n{rendering.text_gantt(self.plan, self.instance)}"
         if self._viewer is None:
-            self._viewer = rendering.Viewer(interactive=self.render_mode == "human", fps=self.metadata["render_fps"])
+            self._viewer = rendering.Viewer(self.metadata["render_fps"] if self.render_mode == "human" else None)
         return self._viewer.draw(self.plan, self.instance, about)
 
     def close(self) -> None:

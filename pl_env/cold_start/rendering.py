@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan, Stage
-from pl_env.figures import ShownFigure
+from pl_env.figures import FigureViewer, ShownFigure
 from pl_env.times import NS_PER_SECOND
 
 _LOAD, _IDLE, _TRANSFER, _COMPUTE = "#4477aa", "#dddddd", "#ee6677", "#228833"
@@ -97,37 +94,14 @@ def _bar(stage: Stage, end: int) -> str:
     return "".join(cells).rstrip()
 
 
-class Viewer:
+class Viewer(FigureViewer):
     """Draws an episode again and again, into an array or into a window."""
 
-    def __init__(self, interactive: bool, fps: float) -> None:
-        self._interactive, self._fps = interactive, fps
-        self._figure: Any
-        if interactive:
-            import matplotlib.pyplot as plt
-
-            self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
-        else:
-            self._figure = ShownFigure(*_FIGURE_INCHES)
+    INCHES = _FIGURE_INCHES
 
     def draw(self, plan: Plan, instance: Instance, about: str) -> NDArray[np.uint8] | None:
         """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
-        self._figure.clear()
-        draw(self._figure.subplots(), plan, instance, about)
-        add_legend(self._figure)
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.pause(1.0 / self._fps)
-            return None
-        canvas = self._figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.close(self._figure)
+        figure = self.cleared()
+        draw(figure.subplots(), plan, instance, about)
+        add_legend(figure)
+        return self.frame()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pl_env.figures import ShownFigure
+from pl_env.figures import FigureViewer, ShownFigure
 from pl_env.online.instance import Instance
 from pl_env.online.plan import ROW_COMPUTE, ROW_FINISH, ROW_LOAD, ROW_MODEL, ROW_SIZE, ROW_START, ROW_UPLOAD, Plan
 from pl_env.times import NS_PER_SECOND
@@ -103,40 +102,13 @@ def _table(plan: Plan, instance: Instance, first: int) -> str:
     return "\n".join(lines)
 
 
-class Viewer:
+class Viewer(FigureViewer):
     """Draws an episode again and again, into an array or into a window."""
 
-    def __init__(self, frames_per_second: float | None = None) -> None:
-        """Make a viewer.
-
-        Args:
-            frames_per_second: Of a window; None draws into arrays.
-        """
-        self._frames_per_second = frames_per_second
-        if frames_per_second is not None:
-            import matplotlib.pyplot as plt
-
-            self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
-        else:
-            self._figure = ShownFigure(*_FIGURE_INCHES)
+    INCHES = _FIGURE_INCHES
 
     def draw(self, plan: Plan, instance: Instance, about: str) -> NDArray[np.uint8] | None:
         """Draw an episode so far; the frame as uint8 (height, width, 3), or None in a window."""
-        self._figure.clear()
-        _draw(self._figure, plan, instance, f"{about}, {plan.served} served")
-        if self._frames_per_second is not None:
-            import matplotlib.pyplot as plt
-
-            plt.pause(1.0 / self._frames_per_second)
-            return None
-        canvas = self._figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._frames_per_second is not None:
-            import matplotlib.pyplot as plt
-
-            plt.close(self._figure)
+        figure = self.cleared()
+        _draw(figure, plan, instance, f"{about}, {plan.served} served")
+        return self.frame()

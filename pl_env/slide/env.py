@@ -308,7 +308,7 @@ class SlideEnv(gymnasium.Env[Observation, np.int64]):
         if self.render_mode == "ansi":
             return rendering.describe(self.plan, self.instance, about)
         if self._viewer is None:
-            self._viewer = rendering.Viewer(interactive=self.render_mode == "human", fps=self.metadata["render_fps"])
+            self._viewer = rendering.Viewer(self.metadata["render_fps"] if self.render_mode == "human" else None)
         return self._viewer.draw(self.plan, self.instance, about, self.elapsed_seconds)
 
     def close(self) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from pl_env.figures import FigureViewer, ShownFigure
 from pl_env.slide.instance import Instance
 from pl_env.slide.plan import Plan, Task
 from pl_env.times import NS_PER_SECOND
@@ -35,8 +33,7 @@ def gantt(plan: Plan, instance: Instance, title: str | None = None, now_seconds:
     Returns:
         A figure; ``figure.savefig("plan.png")`` writes it.
     """
-    figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(*_FIGURE_INCHES)
     _draw(figure.subplots(), plan, instance, str(plan) if title is None else title, now_seconds)
     return figure
 
@@ -109,37 +106,13 @@ def _bar(task: Task, end: int) -> str:
     return "".join(cells).rstrip()
 
 
-class Viewer:
+class Viewer(FigureViewer):
     """Draws an episode again and again, into an array or into a window."""
 
-    def __init__(self, interactive: bool, fps: float) -> None:
-        self._interactive, self._fps = interactive, fps
-        self._figure: Any
-        if interactive:
-            import matplotlib.pyplot as plt
-
-            self._figure = plt.figure(figsize=_FIGURE_INCHES, layout="constrained")
-        else:
-            self._figure = Figure(figsize=_FIGURE_INCHES, layout="constrained")
-            FigureCanvasAgg(self._figure)
+    INCHES = _FIGURE_INCHES
 
     def draw(self, plan: Plan, instance: Instance, about: str, now_seconds: float) -> NDArray[np.uint8] | None:
         """Draw the present state; the frame as uint8 (height, width, 3), or None in a window."""
-        self._figure.clear()
-        _draw(self._figure.subplots(), plan, instance, f"{about}, {plan.served} served", now_seconds)
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.pause(1.0 / self._fps)
-            return None
-        canvas = self._figure.canvas
-        assert isinstance(canvas, FigureCanvasAgg)
-        canvas.draw()  # type: ignore[no-untyped-call]
-        return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        """Close the window."""
-        if self._interactive:
-            import matplotlib.pyplot as plt
-
-            plt.close(self._figure)
+        figure = self.cleared()
+        _draw(figure.subplots(), plan, instance, f"{about}, {plan.served} served", now_seconds)
+        return self.frame()

@@ -29,10 +29,14 @@ LEVELS = {
 }
 
 
+OFF = {("B .25 MHz", "random-draws"): 0.018}
+"""What is further off than .015, and how far it may be: ours is .848 ± .009, the document's about as uncertain."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_levels_of_1000_channels(level):
-    """The document's means are of other channels and uncertain by .015, ours too: .021 between them."""
+    """The document's means are of other channels, and uncertain by .015 as it says."""
     fields, expected = LEVELS[level]
     given = instances(1000, **fields)
     names = (
@@ -46,7 +50,8 @@ def test_levels_of_1000_channels(level):
         ("random-draws", {}),
     )
     for (name, options), mean in zip(names, expected, strict=True):
-        assert distortion(name, given, **options) == pytest.approx(mean, abs=0.021), (name, options)
+        near = pytest.approx(mean, abs=OFF.get((level, name), 0.015))
+        assert distortion(name, given, **options) == near, (name, options)
 
 
 def test_who_is_never_above_whom():

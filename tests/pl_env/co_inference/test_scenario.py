@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pl_env.co_inference import BenchmarkSet, Instance, Plan, Scenario, SplitTable, benchmark, split_table
+from pl_env.co_inference.dynamics import LINK, SUN
 from pl_env.errors import FileFormatError, InfeasibleSchedule, InvalidValue, UnknownName
 from tests import co_inference_helpers as helpers
 
@@ -144,6 +145,17 @@ def test_sets_are_stored_and_forged_ones_refused(tmp_path):
             replace(found, levels=levels).plan(0)
     with pytest.raises(UnknownName, match="there is no benchmark set 'x'"):
         benchmark("x")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0.5])
+@pytest.mark.parametrize(("column", "name"), [(LINK, "link"), (SUN, "sun")])
+def test_states_of_a_forged_set_are_whole_numbers(column, name, wrong):
+    found = benchmark("co-inference-100")
+    tasks = found.tasks.copy()
+    tasks[0, 3, column] = wrong
+    with pytest.raises(InvalidValue, match=f"{name} is 'array of float64'; it must be exactly representable as int64"):
+        replace(found, tasks=tasks).plan(0)
 
 
 def test_plans_of_fractions_out_of_range():
