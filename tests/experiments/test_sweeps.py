@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import inspect
 import itertools
 import json
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.jobs import jobs
 from experiments import sweep_files, sweep_runs, sweeps
 from experiments.__main__ import main
 from pl_env.errors import FileFormatError, InvalidValue, PlEnvError
@@ -214,3 +216,9 @@ def test_systems_side_by_side(tmp_path):
     ]
     assert {entry.job.training.seed for entry in entries} == {3}
     assert {getattr(entry.job.training, "processes", 1) for entry in entries} == {1}
+
+
+def test_every_job_can_be_watched_and_has_a_seed():
+    for name, job in jobs().items():
+        assert "watch" in inspect.signature(job.train).parameters, name
+        assert job.training.seed == 0, name
