@@ -1,8 +1,8 @@
 """Tasks over a Ray cluster. A node that dies costs time and no answer: others do what it was doing again.
 
-A task is one core of one node. Its function is sent to a node once, its answer comes back to this process, which alone
-writes files. Every node needs the same Python packages and the same sources as this process; a worker that has others
-refuses, as its numbers might differ.
+A task has one core of one node. Its function is sent to a node once, its answer comes back to this process. Every node
+needs the same Python packages and the same sources as this process; a worker that has others refuses, as its numbers
+might differ.
 """
 
 from __future__ import annotations
