@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := pl_env baselines agents experiments examples tests benchmarks train.py
+CODE := pl_env baselines agents experiments examples tests benchmarks docs/hooks.py train.py
 RUN ?= runs/bls
 PEERS := .venv-peers
 ECOSYSTEM := .venv-ecosystem
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help install train evaluate reproduce benchmark-sets solvers real-models test test-slow bench peers ecosystem scaling lint type format clean
+.PHONY: help install train evaluate reproduce benchmark-sets solvers results real-models test test-slow docs notebooks bench peers ecosystem scaling lint type format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*##' '{printf "%-16s%s\n", $$1, $$2}'
@@ -36,6 +37,9 @@ benchmark-sets: install  ## draw the benchmark sets again, replay their schedule
 solvers: install  ## run all solvers on all benchmark sets, into docs/solvers.md
 	$(BIN)/python -m experiments solvers
 
+results: install  ## make docs/results.md from the result files in docs/results
+	$(BIN)/python -m experiments.results
+
 real-models: install  ## make a library of real models, scan it, measure this machine, run schedules (runs/real-models)
 	$(BIN)/python examples/make_library.py --out runs/real-models/models
 	$(BIN)/python -m pl_env scan runs/real-models/models -o runs/real-models/library.npz --plot runs/real-models/sharing.png
@@ -48,8 +52,22 @@ test: install  ## run the tests
 test-slow: install  ## run the tests that take minutes: the paper's levels, a full training
 	$(BIN)/python -m pytest -m slow
 
+docs: install  ## build the site into site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+notebooks: install  ## run the notebooks again and keep what they print
+	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False examples/notebooks/*.ipynb
+
 .PHONY: release-check
-release-check: lint type test test-slow ecosystem  ## what must be green before a release, the slow tests and the other libraries included
+release-check: lint type test docs test-slow ecosystem  ## what must be green before a release; wheel and sdist into dist/, and a clean install of the wheel
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv --clear $(VENV)-release
+	$(VENV)-release/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl
+	cd dist && ../$(VENV)-release/bin/pl-env compare --preset tiny
+	cd dist && ../$(VENV)-release/bin/python -c 'import pl_env; assert pl_env.__version__ == "$(VERSION)", pl_env.__version__'
+	grep -q '^## $(VERSION)' CHANGELOG.md
+	grep -q '^version: $(VERSION)' CITATION.cff
 
 .PHONY: fuzz
 fuzz: install  ## look for disagreements at random (docs/trust.md): MINUTES=10, SEED=drawn, WORKERS=1
@@ -85,4 +103,4 @@ format: install  ## reformat
 	$(BIN)/ruff format $(CODE)
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) $(PEERS) $(ECOSYSTEM) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-release $(PEERS) $(ECOSYSTEM) site dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 
-from agents.__main__ import train
+from agents.console import train
 from pl_env.command_line import exit_code
 
 if __name__ == "__main__":

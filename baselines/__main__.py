@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +24,7 @@ from pl_env.protocols import Plan
 from pl_env.ranges import require, require_integer
 from pl_env.systems import FIRST, SYSTEMS, face, scenario_named, split
 
-app = tyro.extras.SubcommandApp()
 
-
-@app.command
 def compare(
     preset: str = "bls",
     seed: int = 0,
@@ -88,7 +86,6 @@ def _options(texts: tuple[str, ...]) -> dict[str, Any]:
     return options
 
 
-@app.command
 def list_solvers(system: str = FIRST) -> None:
     """List the solvers and what each guarantees.
 
@@ -99,11 +96,14 @@ def list_solvers(system: str = FIRST) -> None:
         print(f"{entry.name:13s} {entry.guarantee:42s} {entry.description}")
 
 
-app.command(evaluate)
+COMMANDS: list[Callable[..., Any]] = [compare, list_solvers, evaluate]
 for _system in SYSTEMS:
     if find_spec(f"baselines.{_system}.commands"):  # what only this system has
-        for _command in import_module(f"baselines.{_system}.commands").COMMANDS:
-            app.command(_command)
+        COMMANDS += import_module(f"baselines.{_system}.commands").COMMANDS
+
+app = tyro.extras.SubcommandApp()
+for _command in COMMANDS:
+    app.command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

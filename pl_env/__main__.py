@@ -11,11 +11,16 @@ import tyro
 from pl_env.command_line import exit_code
 from pl_env.systems import SYSTEMS
 
+COMMANDS = [
+    command
+    for room in ("real_models", *SYSTEMS)
+    if find_spec(f"pl_env.{room}.commands")
+    for command in import_module(f"pl_env.{room}.commands").COMMANDS
+]
+
 app = tyro.extras.SubcommandApp()
-for _room in ("real_models", *SYSTEMS):
-    if find_spec(f"pl_env.{_room}.commands"):
-        for _command in import_module(f"pl_env.{_room}.commands").COMMANDS:
-            app.command(_command)
+for _command in COMMANDS:
+    app.command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

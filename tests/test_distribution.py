@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 NO_PART = (".git", ".venv*", "build", "dist", "runs", "shared", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
-NO_PART_EITHER = (".benchmarks", ".coverage")
+NO_PART_EITHER = (".benchmarks", ".coverage", ".cache", "site")
 
 BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
@@ -107,6 +107,12 @@ def test_the_wheel_has_the_packages_and_their_data(checkout, wheel):
 def test_the_wheels_command_lines_know_their_commands(installed, tmp_path):
     assert "exact dynamic program" in run(installed, "-m", "baselines", "list-solvers", cwd=tmp_path)
     assert "evaluate" in run(installed, "-m", "agents", cwd=tmp_path)
+    script = installed.with_name("pl-env")
+    said = run(script, cwd=tmp_path)
+    assert said.startswith("usage: pl-env ")
+    for command in ("scan", "measure", "split", "plan", "evaluate", "compare", "train"):
+        assert f"• {command} " in said
+    assert "exact dynamic program" in run(script, "list-solvers", cwd=tmp_path)
 
 
 def test_editors_find_an_editable_install(checkout, tmp_path):
