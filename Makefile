@@ -44,6 +44,7 @@ real-models: install  ## make a library of real models, scan it, measure this ma
 	$(BIN)/python examples/make_library.py --out runs/real-models/models
 	$(BIN)/python -m pl_env scan runs/real-models/models -o runs/real-models/library.npz --plot runs/real-models/sharing.png
 	$(BIN)/python -m pl_env measure runs/real-models/library.npz runs/real-models/models -o runs/real-models/server.json --plot runs/real-models/fit.png
+	$(BIN)/python -m baselines serve runs/real-models/library.npz runs/real-models/server.json runs/real-models/models --rate 60 --seconds 30
 	$(BIN)/python -m baselines execute runs/real-models/library.npz runs/real-models/server.json runs/real-models/models --solver optimal-dp independent --runs 20 --out runs/real-models/run.png
 
 test: install  ## run the tests
@@ -85,11 +86,11 @@ scaling: install  ## measure growth, memory, distance from the physical limit, a
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.kernels
 
-ecosystem:  ## run the tests with TorchRL, Tianshou and RLlib, which get a virtual environment of their own
+ecosystem:  ## run the tests with TorchRL, Tianshou, RLlib and pyarrow, which get a virtual environment of their own
 	test -x $(ECOSYSTEM)/bin/python || $(PYTHON) -m venv $(ECOSYSTEM)
 	$(ECOSYSTEM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(ECOSYSTEM)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[ecosystem]'
-	$(ECOSYSTEM)/bin/python -m pytest tests/ecosystem
+	$(ECOSYSTEM)/bin/python -m pytest tests/ecosystem tests/pl_env/online/test_trace_parquet.py
 
 lint: install  ## check style
 	$(BIN)/ruff check $(CODE)

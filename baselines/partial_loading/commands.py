@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,9 +22,6 @@ from pl_env.times import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from pl_env.real_models.execution import Execution
-
-_BITS_PER_VALUE = 8
-"""Users upload raw samples of one byte a value."""
 
 WITHOUT_SHARING = "independent"
 """The solver that is planned and run on a server that knows nothing of shared blocks."""
@@ -96,7 +92,7 @@ def execute(
         server=EdgeServer.load(server),
         n_users=n_users,
         bandwidth_hz=bandwidth_hz,
-        upload_bits=float(math.prod(conditions.input_shape) * _BITS_PER_VALUE),
+        upload_bits=conditions.upload_bits,
         max_batch_size=max_batch_size,
     )
     plans = [_plan(scenario, solver, deadline, margin, s) for s in range(seed, seed + runs)]
@@ -119,7 +115,7 @@ def execute(
                 )
                 results.append((execution, deadline_seconds))
                 if verify:
-                    whole = outputs_of_whole_models(schedule, scan, runner, inputs)
+                    whole = outputs_of_whole_models(schedule.batches, scan, runner, inputs)
                     same = sum(map(torch.equal, execution.outputs, whole))
                     print(f"seed {seed + n}, {schedule.solver}: outputs of {same} of {len(whole)} batches equal those "
                           "of models read whole, bit for bit")  # fmt: skip

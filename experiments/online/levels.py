@@ -11,6 +11,7 @@ import tyro
 import baselines
 from baselines.evaluation import Evaluation
 from baselines.online.bounds import upper_bound
+from baselines.online.relaxation import lagrangean_bound
 from baselines.trials import Trials
 from pl_env.command_line import exit_code
 from pl_env.online.instance import Instance
@@ -76,6 +77,13 @@ def _print_bound(loss: float | None, episodes: int) -> None:
     print(f"\n{episodes} episodes: upper bound {bounds.mean():.4f}; work without loads {shares.mean():.3f} of the time")
 
 
+def _bound(fields: Mapping[str, Any], loss: float | None, episodes: int) -> str:
+    """The mean of `lagrangean_bound`, as a share of users."""
+    trials = Trials.of(Scenario(**fields) if loss is None else Scenario(**fields, link_loss_db=loss), episodes)
+    instances: list[Any] = [trials.episode(n).instance for n in range(episodes)]
+    return f"{np.mean([lagrangean_bound(instance) / instance.n_users for instance in instances]):.3f}"
+
+
 def levels(
     link_loss_db: Annotated[float | None, tyro.conf.arg(help="unless given the preset's")] = None,
     episodes: int = 100,
@@ -107,11 +115,16 @@ def levels(
     if episodes_room:
         names = ("urgent-greedy", "replan", "clairvoyant")
         print(
-            f"\n{episodes_room} episodes\n\n| | " + " | ".join(f"`{name}`" for name in names) + " |\n|---|---|---|---|"
+            f"\n{episodes_room} episodes\n\n| | "
+            + " | ".join(f"`{name}`" for name in names)
+            + " | bound |\n|---|---|---|---|---|"
         )
         for title, fields in ROOM.items():
             result = _evaluated(names, fields, link_loss_db, episodes_room)
-            print(f"| {title} | " + " | ".join(_shown(result, name) for name in names) + " |", flush=True)
+            shown = [_shown(result, name) for name in names]
+            print(
+                f"| {title} | " + " | ".join([*shown, _bound(fields, link_loss_db, episodes_room)]) + " |", flush=True
+            )
 
 
 if __name__ == "__main__":

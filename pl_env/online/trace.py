@@ -101,7 +101,7 @@ def _number(value: Any, where: str, name: str, low: float, high: float) -> float
 
 
 def _model(value: Any, where: str, names: dict[str, int]) -> int:
-    if value in names:
+    if isinstance(value, str) and value in names:
         return names[value]
     try:
         number = int(str(value))
@@ -148,6 +148,8 @@ def _read_parquet(file: Path) -> dict[str, list[Any]]:
             if content.metadata.num_rows > MOST_USERS:
                 raise FileFormatError(f"{file}: has more than {MOST_USERS} rows")
             known = [name for name in content.schema_arrow.names if name in (*_NEEDED, "upload", "signal")]
+            if len(set(known)) < len(known):
+                raise FileFormatError(f"{file}: two columns have the same name")
             columns: dict[str, list[Any]] = content.read(columns=known).to_pydict()
             return columns
     except FileFormatError:

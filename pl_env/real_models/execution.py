@@ -6,8 +6,9 @@ This module needs torch.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from pl_env.real_models.scanning import CheckpointScan
 from pl_env.times import NS_PER_SECOND
 
 _SPIN_SECONDS = 1e-3
-"""The last millisecond of an upload is waited for awake: a sleeping process is woken late."""
+"""The last millisecond is waited for awake: a sleeping process is woken late."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,13 +85,13 @@ def execute(
         FileFormatError: A file ends early.
     """
     batches = schedule.batches
-    samples = [inputs[list(batch.users)] for batch in batches]
+    batch_inputs = [samples(inputs, batch.users) for batch in batches]
     models = schedule.history[:, MODEL]
     outputs: list[Tensor] = []
     seconds = np.zeros((len(batches), 3))
     loaded = np.zeros(len(batches), dtype=np.int64)
     with torch.inference_mode():
-        for batch, sample in zip(batches, samples, strict=True):
+        for batch, sample in zip(batches, batch_inputs, strict=True):
             if cold:
                 loader.drop_pages(batch.model)
             if not reuse:
@@ -103,10 +104,10 @@ def execute(
                 loader.drop_pages(model)
         resident, network = -1, None
         clock = time.perf_counter()
-        for n, (batch, sample) in enumerate(zip(batches, samples, strict=True)):
+        for n, (batch, sample) in enumerate(zip(batches, batch_inputs, strict=True)):
             if cold and loaded[:n][models[:n] == batch.model].any():
                 loader.drop_pages(batch.model)  # loaded before; hidden by the upload, unless that is short
-            _wait_until(clock + batch.upload_seconds)
+            wait_until(clock + batch.upload_seconds)
             uploaded = time.perf_counter()
             if batch.model != resident or network is None:
                 if not reuse:
@@ -122,7 +123,8 @@ def execute(
     return Execution(schedule, seconds, loaded, tuple(outputs))
 
 
-def _wait_until(moment: float) -> None:
+def wait_until(moment: float) -> None:
+    """Sleep, then stay awake, until `time.perf_counter` shows a moment."""
     left = moment - time.perf_counter()
     if left > _SPIN_SECONDS:
         time.sleep(left - _SPIN_SECONDS)
@@ -130,23 +132,40 @@ def _wait_until(moment: float) -> None:
         pass
 
 
+class RunsModel(Protocol):
+    """A batch, as far as its outputs follow from it."""
+
+    @property
+    def model(self) -> int:
+        """Its model."""
+
+    @property
+    def users(self) -> tuple[int, ...]:
+        """Its users, whose inputs it takes."""
+
+
+def samples(inputs: Tensor, users: Sequence[int]) -> Tensor:
+    """Users' inputs; where there are fewer inputs than users they take turns."""
+    return inputs[[user % len(inputs) for user in users]]
+
+
 def outputs_of_whole_models(
-    schedule: Schedule, scan: CheckpointScan, runner: ModelRunner, inputs: Tensor
+    batches: Sequence[RunsModel], scan: CheckpointScan, runner: ModelRunner, inputs: Tensor
 ) -> list[Tensor]:
-    """Each batch's outputs when its model is read whole by the safetensors library; to hold an `Execution` against.
+    """Each batch's outputs when its model is read whole by the safetensors library; to hold those of a loader against.
 
     Tensors are copied to memory of their own, which torch aligns as `BlockLoader` aligns its: a layer's output for a
     batch of one depends in its last bits on whether the weights begin at a multiple of 16 bytes, and in a file they may
     not.
     """
-    outputs = []
+    outputs: dict[int, Tensor] = {}
     with torch.inference_mode():
-        for batch in schedule.batches:
-            model = scan.models[batch.model]
-            files: dict[Path, dict[str, Tensor]] = {}
-            for tensor in model.tensors.values():
-                if tensor.path not in files:
-                    files[tensor.path] = load_file(tensor.path, device=str(inputs.device))
+        for number in sorted({batch.model for batch in batches}):
+            model = scan.models[number]
+            paths = {tensor.path for tensor in model.tensors.values()}
+            files = {path: load_file(path, device=str(inputs.device)) for path in paths}
             tensors = {name: files[tensor.path][name].clone() for name, tensor in model.tensors.items()}
-            outputs.append(runner.bind(batch.model, tensors)(inputs[list(batch.users)]))
-    return outputs
+            for n, batch in enumerate(batches):
+                if batch.model == number:
+                    outputs[n] = runner.bind(number, tensors)(samples(inputs, batch.users))
+    return [outputs[n] for n in range(len(batches))]

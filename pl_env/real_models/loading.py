@@ -1,4 +1,6 @@
-"""A loader that keeps the blocks of the resident model on the device and reads only the missing ones of the next.
+"""A loader that keeps blocks on the device and reads only the missing ones of the next model.
+
+It keeps those of the resident model, or a cache of blocks within a number of bytes, whose owner says what leaves.
 
 Loading goes the two ways of equation (8), one after the other: the missing tensors are read from their files into one
 buffer in system memory (V1; pinned where the device is a GPU), and each block is copied to the device from there (V2).
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor
 
 from pl_env.errors import FileFormatError
+from pl_env.ranges import require
 from pl_env.real_models.checkpoints import PYTORCH_SUFFIXES, TORCH_DTYPES, file_state
 from pl_env.real_models.scanning import CheckpointScan
 
@@ -46,10 +49,11 @@ class Load:
 
 @dataclass(frozen=True)
 class _Block:
-    """Where the pieces of a block lie in the block's buffer."""
+    """Where the pieces of a block lie in the block's buffer, which has gaps between them."""
 
     start: Mapping[str, int]
     n_bytes: int
+    content_bytes: int
 
 
 @dataclass
@@ -97,12 +101,21 @@ class BlockLoader:
         scan: The models; of safetensors files.
         device: "cpu" or a GPU of torch, such as "cuda".
         block_of: Block of each piece; the scan's unless given.
+        cache_bytes: Most bytes of blocks on the device, gaps between tensors apart; those of the largest model unless
+            given.
 
     Raises:
         FileFormatError: A file has changed since the scan, or is not of safetensors.
+        InvalidValue: A model is larger than ``cache_bytes``.
     """
 
-    def __init__(self, scan: CheckpointScan, device: str = "cpu", block_of: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        scan: CheckpointScan,
+        device: str = "cpu",
+        block_of: Mapping[str, int] | None = None,
+        cache_bytes: int | None = None,
+    ) -> None:
         for path, state in scan.states.items():
             if path.suffix in PYTORCH_SUFFIXES:
                 raise FileFormatError(f"{path}: only safetensors files can be loaded block by block; convert it first")
@@ -113,23 +126,30 @@ class BlockLoader:
         self._block_of = scan.block_of if block_of is None else block_of
         self._resident: dict[int, Tensor] = {}
         self._blocks = self._layout()
-        largest = max(sum(self._blocks[j].n_bytes for j in self.blocks(i)) for i in range(len(scan.models)))
+        models = [[self._blocks[j] for j in self.blocks(i)] for i in range(len(scan.models))]
+        largest = max(sum(block.n_bytes for block in blocks) for blocks in models)
+        needed = max(sum(block.content_bytes for block in blocks) for blocks in models)
+        self.cache_bytes = needed if cache_bytes is None else cache_bytes
+        require(needed <= self.cache_bytes, "cache_bytes", cache_bytes, f"at least {needed}, the largest model")
         self._staging = torch.empty(largest, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         self._staging.zero_()  # its pages exist before the first load
         self._view = memoryview(self._staging.numpy())  # type: ignore[arg-type]  # NumPy's types hide the buffer
-        self._arena = _Arena(2 * largest, self.device)  # twice, so that gaps are seldom too small
+        room = largest if cache_bytes is None else cache_bytes
+        self._arena = _Arena(room + largest, self.device)  # a model more, so that gaps are seldom too small
         self._files: dict[Path, int] = {}
 
     def _layout(self) -> dict[int, _Block]:
         start: dict[int, dict[str, int]] = {}
         end: dict[int, int] = {}
+        content: dict[int, int] = {}
         for model in self._models:
             for piece, size in model.piece_bytes.items():
                 block = self._block_of[piece]
                 if piece not in start.setdefault(block, {}):
                     start[block][piece] = end.get(block, 0)
                     end[block] = start[block][piece] + -(-size // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        return {block: _Block(pieces, end[block]) for block, pieces in start.items()}
+                    content[block] = content.get(block, 0) + size
+        return {block: _Block(pieces, end[block], content[block]) for block, pieces in start.items()}
 
     def __enter__(self) -> BlockLoader:
         return self
@@ -156,6 +176,11 @@ class BlockLoader:
         """Blocks on the device."""
         return frozenset(self._resident)
 
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of the blocks on the device."""
+        return sum(self._blocks[block].content_bytes for block in self._resident)
+
     def clear(self) -> None:
         """Forget all blocks."""
         self._keep([])
@@ -164,19 +189,24 @@ class BlockLoader:
         for block in [block for block in self._resident if block not in blocks]:
             self._arena.give_back(self._resident.pop(block))
 
-    def load(self, model: int, only: Collection[int] | None = None) -> Load:
-        """Bring a model onto the device: keep its resident blocks, drop all others, load the missing ones.
+    def load(self, model: int, only: Collection[int] | None = None, evict: Collection[int] | None = None) -> Load:
+        """Bring a model onto the device: keep its resident blocks, let others leave, load the missing ones.
 
         Args:
             model: The model, by index.
             only: Blocks to have, of those of the model; all unless given.
+            evict: Blocks that leave first; all that are not wanted unless given.
 
         Raises:
             FileFormatError: A file ends early.
+            InvalidValue: There would be more than ``cache_bytes`` on the device.
         """
         wanted = [block for block in self.blocks(model) if only is None or block in only]
-        self._keep(wanted)
+        self._keep(wanted if evict is None else self._resident.keys() - set(evict))
         missing = [block for block in wanted if block not in self._resident]
+        needed = self.resident_bytes + sum(self._blocks[block].content_bytes for block in missing)
+        fits = needed <= self.cache_bytes
+        require(fits, "bytes on the device", needed, f"at most {self.cache_bytes}, cache_bytes; more must leave")
         begin = time.perf_counter()
         place: dict[int, int] = {}
         staged = 0

@@ -13,6 +13,7 @@ This module needs torch.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -151,6 +152,11 @@ class Conditions:
         for side in self.input_shape:
             require_integer("a side of input_shape", side, 1)
         object.__setattr__(self, "input_shape", tuple(self.input_shape))
+
+    @property
+    def upload_bits(self) -> float:
+        """Bits that a user uploads: a raw sample of one byte a value."""
+        return float(8 * math.prod(self.input_shape))
 
     @classmethod
     def from_measurement(cls, measurement: Mapping[str, Any], **changes: Any) -> Conditions:

@@ -44,7 +44,7 @@ def run(found, schedule, n_users=20, **options):
     runner = ModelRunner(found.models, CPU, real_models.build)
     with BlockLoader(found) as loader:
         execution = execute(schedule, loader, runner, inputs, **options)
-    return execution, outputs_of_whole_models(schedule, found, runner, inputs)
+    return execution, outputs_of_whole_models(schedule.batches, found, runner, inputs)
 
 
 # ---------------------------------------------------------------- what is loaded and what comes out
