@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from matplotlib.figure import Figure
 
-from agents.training import TrainingResult
+from agents.training import TrainingResult, Watch
 from baselines.policies import Policy
 from pl_env.systems import FIRST, SYSTEMS
 
@@ -46,8 +46,16 @@ class Job(Protocol):
         """What the evaluation's episodes are, in words; likewise."""
         ...
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Any]:
-        """Train; arguments, result and errors as those of `agents.training.train_in_stages`."""
+    @property
+    def training(self) -> Any:
+        """How to train: a frozen dataclass with a ``seed``."""
+        ...
+
+    def train(self, out: Path, *, resume: bool, watch: Watch[Any] | None = None) -> TrainingResult[Any]:
+        """Train; arguments, result and errors as those of `agents.training.train_in_stages`.
+
+        A progress bar is shown unless somebody watches.
+        """
         ...
 
     def slower_policies(self, agent: Any) -> Mapping[str, Policy | str]:

@@ -96,6 +96,9 @@ def update_average(average: nn.Module, network: nn.Module, share: float) -> None
 
 A = TypeVar("A", bound=TrainedAgent)
 
+Watch = Callable[[A, float], None]
+"""Is shown the agent after every round, also the one that is resumed, and the states seen so far."""
+
 
 @dataclass(frozen=True)
 class TrainingResult(Generic[A]):
@@ -120,7 +123,7 @@ def train_in_stages(
     *,
     resume: bool = False,
     progress: bool = True,
-    watch: Callable[[A, float], None] | None = None,
+    watch: Watch[A] | None = None,
 ) -> TrainingResult[A]:
     """Train an agent; leaves ``checkpoint/`` and ``tensorboard/`` in the output folder.
 
@@ -132,7 +135,7 @@ def train_in_stages(
         resume: Continue from the folder's checkpoint; its ``trained_on`` must be the same, but for "threads"
             and "processes".
         progress: Show a progress bar.
-        watch: Is shown the agent after every round, and the states seen so far.
+        watch: See `Watch`.
 
     Raises:
         FileFormatError: ``resume`` finds no checkpoint, or a damaged one.
@@ -141,6 +144,8 @@ def train_in_stages(
     run = _Run(agent, stages)
     if resume:
         run.restore(out / CHECKPOINT)
+        if watch is not None:  # it may have been killed before it was shown this
+            watch(run.agent(), run.curve[-1]["states"])
     elif is_checkpoint(out / CHECKPOINT):
         raise InvalidValue(f"out is {str(out)!r}; it must be a folder without a checkpoint, or be given with resume")
     remove_debris(out / CHECKPOINT)
@@ -167,7 +172,7 @@ class _Run(Generic[A]):
         """The agent so far."""
         return self._kind(copy.deepcopy(self._average), {**self._trained_on, "rounds": self.done})
 
-    def learn(self, out: Path, progress: bool, watch: Callable[[A, float], None] | None) -> None:
+    def learn(self, out: Path, progress: bool, watch: Watch[A] | None) -> None:
         """Run all rounds that are left, with a checkpoint after each."""
         seconds_before = self.curve[-1]["seconds"] if self.curve else 0.0
         start = time.perf_counter()

@@ -12,6 +12,7 @@ import tyro
 
 from baselines import evaluation
 from baselines.optima import default_cache
+from baselines.parallel import workers_of
 from pl_env.errors import InvalidValue, MissingPackage
 from pl_env.ranges import require
 
@@ -29,6 +30,7 @@ class Arguments:
         episodes: Number of episodes; unless given 1,000 of a scenario, all of a set.
         seed: Seed of the episodes.
         optimum: Solver of the optima that gaps refer to, on a scenario; what it proves is kept for the next time.
+        engine: Who plays: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
         workers: Processes; 0 for one per core.
         out: Write the result to this JSON file, every episode included, before it is printed; its folder is made where
             there is none.
@@ -43,6 +45,7 @@ class Arguments:
     episodes: int | None = None
     seed: int = 0
     optimum: str | None = None
+    engine: str = "process"
     workers: int = 1
     out: Path | None = None
 
@@ -70,7 +73,7 @@ def run(arguments: Arguments) -> None:
         optimum=arguments.optimum,
         cache=default_cache() if arguments.optimum else None,
         progress=True,
-        workers=arguments.workers,
+        workers=workers_of(arguments.engine, arguments.workers),
     )
     if arguments.out is not None:
         result.save(arguments.out)

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import pl_env
 from baselines.optima import Optimum, optimum_of
-from baselines.parallel import map_tasks
+from baselines.parallel import Workers, map_tasks
 from baselines.playing import play, player_of, require_covered, solvers_of
 from baselines.statistics import bootstrap_interval, interquartile_mean, relative_gap
 from baselines.trials import Trials
@@ -203,7 +203,7 @@ def evaluate(
     cache: Path | None = None,
     stream: int = EVALUATION_STREAM,
     progress: bool = False,
-    workers: int = 1,
+    workers: Workers = 1,
 ) -> Evaluation:
     """Let policies play the same episodes, of any system. Wrong arguments are refused before the first one.
 
@@ -222,8 +222,9 @@ def evaluate(
         cache: Folder to keep optima in, such as `baselines.optima.default_cache()`; None for none.
         stream: First entry of the episodes' seeds, see `pl_env.seeds`.
         progress: Show a progress bar.
-        workers: Processes; 0 for one per core. Each has copies of the policies, so with more than one a policy that
-            draws random numbers from a generator of its own gives others. All else is the same but for the times.
+        workers: Processes, 0 for one per core, or a Ray cluster, "ray" or "ray:ADDRESS"; see
+            `baselines.parallel.Workers`. Each has copies of the policies, so with more than one a policy that draws
+            random numbers from a generator of its own gives others. All else is the same but for the times.
 
     Raises:
         UnknownName: There is no such solver, preset or benchmark set.
@@ -272,7 +273,7 @@ def play_episode(
 
 
 def _optima(
-    trials: Trials, solver: str | None, cache: Path | None, workers: int, progress: bool
+    trials: Trials, solver: str | None, cache: Path | None, workers: Workers, progress: bool
 ) -> tuple[NDArray[np.float64] | None, float]:
     """The optimum of each episode, or None, and the share of them that are proven."""
     if trials.benchmark is not None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.parallel import map_tasks
+from baselines.parallel import Workers, map_tasks, require_workers, side_by_side
 from baselines.policies import FunctionPolicy, ModelPolicy, Planner, Policy, RandomPolicy
 from baselines.registry import solve, solvers
 from baselines.solver import Solver
 from baselines.trials import Episode, Trials
 from pl_env.errors import InvalidAction, InvalidValue, UnknownName, UnsupportedInstance
 from pl_env.protocols import Plan
-from pl_env.ranges import require_integer
 from pl_env.seeds import RANDOM_POLICY_STREAM
 from pl_env.systems import system_of
 
@@ -218,20 +218,51 @@ class Record(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Episodes [first, last) of the trials; all players play the first of them once more before if told to."""
+    """Episodes [first, last) of the trials."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Plays:
+    """Lets players play chunks of the trials.
+
+    Attributes:
+        players: They.
+        trials: The trials.
+        warm_up: Whether all play an episode before, without the clock, in every process that the run comes to.
+        copies: Whether copies of the players do that, so that what they remember does not depend on the process.
+        run: A name that no other run has.
+    """
 
     players: tuple[Player, ...]
     trials: Trials
-    first: int
-    last: int
     warm_up: bool
+    copies: bool
+    run: str
+
+    def __call__(self, chunk: _Chunk) -> Record:
+        """The record of a chunk."""
+        env = self.trials.environment()
+        if self.warm_up and self.run not in _WARM:
+            _WARM.add(self.run)
+            episode = self.trials.episode(chunk.first)._replace(seed=0)
+            players = copy.deepcopy(self.players) if self.copies else self.players
+            for player in players:
+                player(env, episode)
+        return _record(self.players, self.trials, chunk, env)
+
+
+_WARM: set[str] = set()
+"""Runs that have begun in this process."""
 
 
 def play(
     players: Sequence[Player],
     trials: Trials,
     *,
-    workers: int = 1,
+    workers: Workers = 1,
     warm_up: bool = True,
     progress: bool = False,
     title: str = "playing",
@@ -239,36 +270,29 @@ def play(
     """Let players play the same episodes.
 
     Args:
-        players: The players. Each process has copies of its own, so what one remembers from episode to episode counts
+        players: The players. Each task has copies of its own, so what one remembers from episode to episode counts
             only with one worker.
         trials: The episodes.
-        workers: Processes; 1 for this one, 0 for one per core. Times are those of a machine that is shared.
+        workers: Who does it, see `baselines.parallel.Workers`. Times are those of a machine that is shared.
         warm_up: Let everybody play an episode without the clock before, as kernels compile at their first call.
         progress: Show a progress bar.
         title: Title of the bar.
     """
-    require_integer("workers", workers, 0)
-    processes = workers or os.cpu_count() or 1
-    alone = processes == 1
-    size = ceil(trials.count / ((_CHUNKS_TO_SHOW if progress else 1) if alone else _CHUNKS_PER_WORKER * processes))
-    starts = range(0, trials.count, size)
-    chunks = [
-        _Chunk(tuple(players), trials, start, min(start + size, trials.count), warm_up and (start == 0 or not alone))
-        for start in starts
-    ]
-    records = list(map_tasks(_play_chunk, chunks, workers=processes, progress=progress, title=title, unit="part"))
+    require_workers(workers)
+    at_a_time = side_by_side(workers)
+    alone = at_a_time == 1 and not isinstance(workers, str)
+    parts = (_CHUNKS_TO_SHOW if progress else 1) if alone else _CHUNKS_PER_WORKER * at_a_time
+    size = ceil(trials.count / parts)
+    chunks = [_Chunk(start, min(start + size, trials.count)) for start in range(0, trials.count, size)]
+    plays = _Plays(tuple(players), trials, warm_up, copies=not alone, run=uuid4().hex)
+    records = list(map_tasks(plays, chunks, workers=workers, progress=progress, title=title, unit="part"))
     arrays = [name for name in Record._fields if name != "sense"]
     joined: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in records], axis=1) for name in arrays}
     return records[0]._replace(**joined)
 
 
-def _play_chunk(chunk: _Chunk) -> Record:
-    env = chunk.trials.environment()
-    if chunk.warm_up:
-        episode = chunk.trials.episode(chunk.first)._replace(seed=0)
-        for player in chunk.players:
-            player(env, episode)
-    shape = (len(chunk.players), chunk.last - chunk.first)
+def _record(players: tuple[Player, ...], trials: Trials, chunk: _Chunk, env: Any) -> Record:
+    shape = (len(players), chunk.last - chunk.first)
     record = Record(
         objective=np.zeros(shape),
         seconds=np.zeros(shape),
@@ -279,8 +303,8 @@ def _play_chunk(chunk: _Chunk) -> Record:
     )
     sense = ""
     for column in range(shape[1]):
-        episode = chunk.trials.episode(chunk.first + column)
-        for row, player in enumerate(chunk.players):
+        episode = trials.episode(chunk.first + column)
+        for row, player in enumerate(players):
             plan, seconds, illegal = player(env, episode)
             record.objective[row, column] = plan.objective
             record.seconds[row, column] = seconds

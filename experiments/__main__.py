@@ -11,12 +11,14 @@ from types import ModuleType
 import tyro
 
 import baselines
+from baselines.parallel import workers_of
 from experiments import solver_table
 from experiments.benchmark_sets import certify
 from experiments.points import code_version
 from pl_env import benchmark, benchmark_names
 from pl_env.command_line import exit_code
 from pl_env.errors import UnknownName
+from pl_env.packages import require_package
 from pl_env.ranges import require_integer
 from pl_env.systems import FIRST, SYSTEMS, face, split
 
@@ -48,6 +50,7 @@ def reproduce(
     quick: bool = False,
     realisations: int | None = None,
     seed: int = 0,
+    engine: str = "process",
     workers: int = 0,
     cache: Path = Path("runs/reproduction-cache"),
     out: Path | None = None,
@@ -60,12 +63,13 @@ def reproduce(
         quick: A few realisations a point in place of as many as in the paper: about a minute.
         realisations: Channel realisations a point.
         seed: Seed of the instances.
+        engine: Who computes: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
         workers: Processes; 0 for one per core.
         cache: Folder that keeps finished points; an interrupted run goes on from it.
         out: Folder of the report. Only a complete run goes to docs unless told otherwise; others go to runs.
     """
     require_integer("seed", seed, 0)
-    require_integer("workers", workers, 0)
+    who = workers_of(engine, workers)
     if realisations is not None:
         require_integer("realisations", realisations, 1)
     rooms = [room(system, "reproduction") for system in systems or ((FIRST,) if figures else with_figures())]
@@ -75,7 +79,7 @@ def reproduce(
         complete = not figures and n == of_system.FULL and seed == 0
         folder = Path("docs" if complete else "runs/reproduction-quick" if quick else "runs/reproduction")
         command = "make reproduce" if complete else _command(systems, figures, n, seed)
-        written = of_system.reproduce(its_figures, n, seed, cache, workers, command, out or folder)
+        written = of_system.reproduce(its_figures, n, seed, cache, who, command, out or folder)
         print(f"written: {written}")
 
 
@@ -101,7 +105,12 @@ def list_figures(systems: tyro.conf.Positional[tuple[str, ...]] = ()) -> None:
 
 @app.command(name="benchmark-sets")
 def certify_benchmark_sets(
-    names: tuple[str, ...] = (), write: bool = False, solve_again: bool = True, folder: Path | None = None
+    names: tuple[str, ...] = (),
+    write: bool = False,
+    solve_again: bool = True,
+    folder: Path | None = None,
+    engine: str = "process",
+    workers: int = 1,
 ) -> None:
     """Draw the benchmark sets again, replay their schedules and certify their optima anew; or make them.
 
@@ -110,21 +119,33 @@ def certify_benchmark_sets(
         write: Make the sets and write them to the folder before.
         solve_again: Certify the optima anew; else only draw the instances and replay the schedules.
         folder: Folder of the sets; where those that ship with the package lie, unless given.
+        engine: Who solves: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core.
     """
+    who = workers_of(engine, workers)
     everything = (f"{system}/{name}" for system in SYSTEMS for name in room(system, "benchmark_sets").RECIPES)
     for system, name in map(split, names or everything):
-        print(certify(system, name, write=write, solve_again=solve_again, folder=folder))
+        print(certify(system, name, write=write, solve_again=solve_again, folder=folder, workers=who))
 
 
 @app.command
-def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path | None = None) -> None:
+def solvers(
+    names: tuple[str, ...] = (),
+    sets: tuple[str, ...] = (),
+    engine: str = "process",
+    workers: int = 1,
+    out: Path | None = None,
+) -> None:
     """Run all solvers on all benchmark sets; the table goes to docs/solvers.md if nothing is left out.
 
     Args:
         names: Solvers; all unless given.
         sets: Benchmark sets; all unless given.
+        engine: Who solves: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core. More than one slow each other down, and times count here.
         out: Existing document to put the table into, between the marks it has for it.
     """
+    who = workers_of(engine, workers)
     benchmarks = {name: benchmark(name) for name in sets or benchmark_names()}
     known = {name: tuple(baselines.solvers(split(name)[0])) for name in benchmarks}
     everybody = set().union(*known.values())
@@ -134,7 +155,7 @@ def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path |
     results = {}
     for name, of_set in benchmarks.items():
         chosen = [solver for solver in names or known[name] if solver in known[name]]
-        results[name] = solver_table.measure(of_set, chosen, progress=True)
+        results[name] = solver_table.measure(of_set, chosen, workers=who, progress=True)
     text = solver_table.table(results)
     if out is None and not names and not sets:
         out = Path("docs/solvers.md")
@@ -143,6 +164,25 @@ def solvers(names: tuple[str, ...] = (), sets: tuple[str, ...] = (), out: Path |
     print(text)
     if out is not None:
         print(f"written: {out}")
+
+
+@app.command
+def sweep(file: tyro.conf.Positional[Path], engine: str = "process", workers: int = 0, out: Path | None = None) -> None:
+    """Train every algorithm of a TOML file on every scenario with every seed; a table and learning curves at the end.
+
+    A run that is killed goes on from its checkpoint, here or on another node. ``docs/scale.md`` has an example.
+
+    Args:
+        file: The TOML file.
+        engine: Who trains: process; ray, a Ray cluster of this machine's cores; ray:ADDRESS, one that runs.
+        workers: Processes; 0 for one per core.
+        out: Folder of the runs, which all nodes of a cluster must see; runs/NAME of the file unless given.
+    """
+    who = workers_of(engine, workers)
+    said = require_package("experiments.sweep_files").read(file)
+    folder = out or Path("runs") / file.stem
+    print(require_package("experiments.sweeps").run(said, folder, who))
+    print(f"written: {folder}")
 
 
 @app.command

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import baselines
-from baselines.parallel import map_tasks
+from baselines.parallel import Workers, map_tasks
 from pl_env.benchmark_sets import BENCHMARK_STREAM, ShippedSet
 from pl_env.errors import PlEnvError, UnknownName
 from pl_env.systems import face
@@ -85,7 +85,13 @@ class Recipe:
 
 
 def certify(
-    system: str, name: str, *, write: bool = False, solve_again: bool = True, folder: Path | None = None
+    system: str,
+    name: str,
+    *,
+    write: bool = False,
+    solve_again: bool = True,
+    folder: Path | None = None,
+    workers: Workers = 1,
 ) -> str:
     """Verify a set, or make, write and verify it; returns a line about it.
 
@@ -95,6 +101,7 @@ def certify(
         write: Make the set and write it to the folder before.
         solve_again: Make the plans and bounds anew; else only draw the instances and check the plans.
         folder: Folder of the sets; where those that ship with the package lie, unless given.
+        workers: Who solves; see `baselines.parallel.Workers`.
 
     Raises:
         UnknownName: There is no such system or set.
@@ -106,9 +113,9 @@ def certify(
         raise UnknownName("benchmark set", name, room.RECIPES)
     path = (folder or kind.folder()) / f"{name}.npz"
     if write:
-        make(system, name).save(path)
+        make(system, name, workers).save(path)
     loaded = kind.load(path)
-    found = list(problems(system, loaded, room.RECIPES[name], solve_again=solve_again))
+    found = list(problems(system, loaded, room.RECIPES[name], solve_again=solve_again, workers=workers))
     if found:
         raise PlEnvError("; ".join(found))
     return (
@@ -117,17 +124,19 @@ def certify(
     )
 
 
-def make(system: str, name: str) -> ShippedSet:
+def make(system: str, name: str, workers: Workers = 1) -> ShippedSet:
     """Draw and solve the instances of a set."""
     room = import_module(f"experiments.{system}.benchmark_sets")
     recipe: Recipe = room.RECIPES[name]
     instances = [recipe.draw(n) for n in range(recipe.n_instances)]
-    plans = list(map_tasks(recipe.solve, instances, workers=1, progress=True, title=name, unit="instance"))
+    plans = list(map_tasks(recipe.solve, instances, workers=workers, progress=True, title=name, unit="instance"))
     made: ShippedSet = room.collect(name, recipe, instances, plans)
     return made
 
 
-def problems(system: str, benchmark: Any, recipe: Recipe, *, solve_again: bool = True) -> Iterator[str]:
+def problems(
+    system: str, benchmark: Any, recipe: Recipe, *, solve_again: bool = True, workers: Workers = 1
+) -> Iterator[str]:
     """Verify a set: every instance is drawn again, its plan checked and made anew; a sentence for each fault."""
     name = benchmark.name
     if benchmark.scenario.to_dict() != recipe.scenario.to_dict() or len(benchmark) != recipe.n_instances:
@@ -143,7 +152,9 @@ def problems(system: str, benchmark: Any, recipe: Recipe, *, solve_again: bool =
     if not solve_again:
         return
     good = [instances[n] for n in plans]
-    answers = map_tasks(recipe.solve_again, good, workers=1, progress=True, title=f"{name} again", unit="instance")
+    answers = map_tasks(
+        recipe.solve_again, good, workers=workers, progress=True, title=f"{name} again", unit="instance"
+    )
     for (n, plan), again in zip(plans.items(), answers, strict=True):
         if not recipe.agree(plan, again):
             says = f"{plan.objective} of {_BOUND_WORDS[plan.SENSE]} {plan.bound}, says the set"

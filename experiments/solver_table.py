@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import baselines
+from baselines.parallel import Workers
 from baselines.playing import SolvesAhead, play, require_covered
 from baselines.statistics import relative_gap
 from baselines.trials import Trials
@@ -42,14 +43,24 @@ class Row:
     gap: float
 
 
-def measure(benchmark: BenchmarkSet, solvers: Sequence[str], *, progress: bool = False) -> list[Row]:
-    """Solve every instance of a set with every solver that covers it, one at a time; best first, below the bound."""
+def measure(
+    benchmark: BenchmarkSet, solvers: Sequence[str], *, workers: Workers = 1, progress: bool = False
+) -> list[Row]:
+    """Solve every instance of a set with every solver that covers it; best first, below the bound.
+
+    Args:
+        benchmark: The set.
+        solvers: Names of the solvers.
+        workers: Who solves, see `baselines.parallel.Workers`; with more than one they slow each other down.
+        progress: Show a progress bar.
+    """
     bounds = _bound(benchmark)  # first, as `exact` calls it and its kernels compile here
     trials = Trials.of(benchmark)
     covering = [name for name in solvers if _covers(name, trials)]
     if not covering:
         return bounds
-    record = play([SolvesAhead(name) for name in covering], trials, progress=progress, title=benchmark.name)
+    players = [SolvesAhead(name) for name in covering]
+    record = play(players, trials, workers=workers, progress=progress, title=benchmark.name)
     gaps = [relative_gap(objective, benchmark.objective, record.sense) or 0.0 for objective in record.objective]
     rows = [
         Row(name, record.objective[row], record.seconds[row], int(record.proven[row].sum()), gaps[row])

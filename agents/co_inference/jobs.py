@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from agents.co_inference.agent import Agent
 from agents.co_inference.recipes import RECIPES
 from agents.co_inference.training import TrainingConfig, train
-from agents.training import TrainingResult
+from agents.training import TrainingResult, Watch
 from baselines.policies import Policy
 from pl_env.co_inference.instance import Instance
 from pl_env.co_inference.plan import Plan
@@ -59,9 +59,9 @@ class Job:
         """What it is trained on, in words."""
         return f"co-inference, {self.name}"
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.co_inference.training.train`."""
-        return train(self.evaluated_on, self.training, out, resume=resume)
+        return train(self.evaluated_on, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
     def slower_policies(self, agent: Agent) -> dict[str, Policy | str]:
         """Nothing plays with the agent's help."""

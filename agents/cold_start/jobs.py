@@ -13,7 +13,7 @@ from agents.cold_start.agent import Agent
 from agents.cold_start.decoding import BestOf
 from agents.cold_start.recipes import RECIPES
 from agents.cold_start.training import TrainingConfig, train
-from agents.training import TrainingResult
+from agents.training import TrainingResult, Watch
 from baselines.policies import Policy
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan
@@ -55,10 +55,10 @@ class Job:
         """What it is trained on, in words."""
         return f"ColdStart, {' and '.join(self.PRESETS)}"
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.cold_start.training.train`."""
         scenarios = {name: Scenario.preset(name) for name in self.PRESETS}
-        return train(scenarios, self.training, out, resume=resume)
+        return train(scenarios, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
     def slower_policies(self, agent: Agent) -> dict[str, Policy | str]:
         """The best of samples, and the search over orders."""

@@ -17,7 +17,7 @@ from agents.partial_loading.decoding import BestOf
 from agents.partial_loading.families import ANY_LIBRARY, DRAWN, Family
 from agents.partial_loading.recipes import COMPILED_RECIPES, recipe
 from agents.partial_loading.training import TrainingConfig, train
-from agents.training import TrainingResult
+from agents.training import TrainingResult, Watch
 from baselines.policies import Policy
 from pl_env.partial_loading.instance import Instance
 from pl_env.partial_loading.rendering import gantt
@@ -140,9 +140,9 @@ class Job:
         others = [f"{name} {_in_words(value)}" for name, value in self._overridden.items() if name not in DRAWN]
         return ", ".join([self.name, *others, *its])
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.partial_loading.training.train`."""
-        return train(self.family, self.training, out, resume=resume)
+        return train(self.family, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
     def slower_policies(self, agent: Agent) -> dict[str, Policy | str]:
         """The best of sampled schedules, where channels stay."""
@@ -178,9 +178,9 @@ class CompiledJob(Job):
         """Name of the family that is trained on."""
         return self.name.removesuffix("-fast")
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Any]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Any] | None = None) -> TrainingResult[Any]:
         """Train; see `agents.partial_loading.compiled.training.train`."""
-        return train_compiled(self.family, self.training, out, resume=resume)
+        return train_compiled(self.family, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
 
 def _job(name: str) -> Job:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from agents.slide.agent import Agent
 from agents.slide.recipes import RECIPES
 from agents.slide.training import TrainingConfig, train
-from agents.training import TrainingResult
+from agents.training import TrainingResult, Watch
 from baselines.policies import Policy
 from baselines.slide.online import Rollout, Rule
 from pl_env.seeds import ROLLOUT_STREAM
@@ -61,9 +61,9 @@ class Job:
         """What it is trained on, in words."""
         return f"Slide, {self.name}"
 
-    def train(self, out: Path, *, resume: bool) -> TrainingResult[Agent]:
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
         """Train; see `agents.slide.training.train`."""
-        return train(self.evaluated_on, self.training, out, resume=resume)
+        return train(self.evaluated_on, self.training, out, resume=resume, progress=watch is None, watch=watch)
 
     def slower_policies(self, agent: Agent) -> dict[str, Policy | str]:
         """The rule under which the agent's labels were made, and rollouts under it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.parallel import Workers
 from experiments.co_inference.figures import figures
 from experiments.co_inference.report import Findings, write
 from experiments.co_inference.targets import is_static
@@ -20,7 +21,7 @@ FULL, QUICK = 1000, 30
 
 
 def reproduce(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str, out: Path
 ) -> Path:
     """Compute figures and write the report, which says that the command made it; returns the report's path."""
     panels = [panel for figure in chosen for panel in figure.panels if not figure.timed]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.parallel import Workers
 from experiments.cold_start.figures import OPTIMUM, figures
 from experiments.cold_start.report import Findings, write
 from experiments.engine import run_groups
@@ -18,7 +19,7 @@ FULL, QUICK = 500, 20
 
 
 def reproduce(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str, out: Path
 ) -> Path:
     """Compute figures and write the report, which says that the command made it; returns the report's path."""
     points = {panel.name: panel.points(realisations, seed) for figure in chosen for panel in figure.panels}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from baselines.parallel import Workers
 from experiments.engine import run_groups
 from experiments.figures import Figure
 from experiments.online.figures import figures
@@ -16,7 +17,7 @@ FULL, QUICK = 100, 2
 
 
 def reproduce(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str, out: Path
 ) -> Path:
     """Compute figures and write the report, which says that the command made it; returns the report's path."""
     points = {panel.name: panel.points(realisations, seed) for figure in chosen for panel in figure.panels}

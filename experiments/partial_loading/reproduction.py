@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from baselines.parallel import Workers
 from experiments.engine import run_groups
 from experiments.figures import Figure, Panel
 from experiments.partial_loading.figures import figures
@@ -27,14 +28,14 @@ _PLAIN_PYTHON_SHARE, _PLAIN_PYTHON_MOST = 8, 20
 
 
 def reproduce(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str, out: Path
 ) -> Path:
     """Compute figures and write the report, which says that the command made it; returns the report's path."""
     return write(compute(chosen, realisations, seed, cache, workers, command), out)
 
 
 def compute(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str
 ) -> Findings:
     """Compute figures, run times and the sensitivity study; what the cache folder holds is not computed again."""
     panels = [panel for figure in chosen for panel in figure.panels if not figure.timed]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.parallel import Workers
 from experiments.engine import run_groups
 from experiments.figures import Figure, Panel
 from experiments.points import Point, Result
@@ -22,7 +23,7 @@ FULL, QUICK = 200, 20
 
 
 def reproduce(
-    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: int, command: str, out: Path
+    chosen: tuple[Figure, ...], realisations: int, seed: int, cache: Path, workers: Workers, command: str, out: Path
 ) -> Path:
     """Compute figures and write the report, which says that the command made it; returns the report's path."""
     panels = [panel for figure in chosen for panel in figure.panels if not figure.timed]

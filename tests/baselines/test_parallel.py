@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from baselines.parallel import map_tasks
-from pl_env.errors import InvalidValue, UnknownName
+from baselines.parallel import map_tasks, workers_of
+from pl_env.errors import InvalidValue, MissingPackage, PlEnvError, UnknownName
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +66,47 @@ def test_a_wrong_number_of_workers_is_refused_at_once():
         map_tasks(square, [1], workers=-1)
 
 
+@pytest.mark.parametrize("engine", ["rya", "ray:", "process:2", ""])
+def test_an_engine_that_there_is_not_is_refused(engine):
+    with pytest.raises(
+        InvalidValue, match=f"engine is '{engine}'; it must be 'process', 'ray' for this machine's cores"
+    ):
+        workers_of(engine, 1)
+    with pytest.raises(InvalidValue, match=f"engine is '{engine}'; "):
+        map_tasks(square, [1], workers=engine)
+
+
+def test_an_engine_and_its_workers():
+    assert [workers_of("process", 3), workers_of("ray", 3), workers_of("ray:auto", 0)] == [3, "ray", "ray:auto"]
+
+
+def test_without_ray_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPackage, match=r"this needs ray; install it with: pip install 'pl-env\[ray\]'"):
+        list(map_tasks(square, [1], workers="ray"))
+
+
+def dies(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_is_said_in_one_sentence():
+    with pytest.raises(PlEnvError, match="a worker process was killed, perhaps as memory ran out; start again"):
+        list(map_tasks(dies, range(2), workers=2))
+
+
+def test_answers_as_soon_as_they_are_there(tmp_path):
+    def first_is_last(number: int) -> int:
+        while number == 0 and not (tmp_path / "3").exists():
+            time.sleep(0.01)
+        (tmp_path / str(number)).touch()
+        return number
+
+    answers = list(map_tasks(first_is_last, range(4), workers=2, ordered=False))
+    assert sorted(answers) == [0, 1, 2, 3]
+    assert answers.index(0) > answers.index(1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_bar_goes_to_the_error_stream(capsys, workers):
     list(map_tasks(square, range(5), workers=workers, progress=True, title="squaring", unit="number"))
@@ -77,7 +118,7 @@ def test_the_bar_goes_to_the_error_stream(capsys, workers):
 
 SLEEP = """
 import sys, time
-from baselines.parallel import map_tasks
+from baselines.parallel import map_tasks, workers_of
 def sleep(seconds):
     print(seconds, flush=True)
     time.sleep(seconds)

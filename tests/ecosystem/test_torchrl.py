@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 import pl_env
@@ -32,3 +34,18 @@ def test_masked_actions_are_legal():
     served = rollout["next", "reward"].sum().item()
     assert 0.1 < served < 1  # an illegal action would have ended the episode with nothing
     assert len(rollout) > 5
+
+
+@pytest.mark.parametrize("name", ["Slide-v0", "ColdStart-v0"])
+def test_the_example_learns_without_an_illegal_action(name, capsys):
+    from examples import torchrl_masks
+
+    returns = torchrl_masks.train(torchrl_masks.Arguments(name, iterations=2, steps=150, epochs=1))
+    assert len(returns) == 2
+    assert all(math.isfinite(value) for value in returns)
+    assert "iteration 2: mean return" in capsys.readouterr().out
+    env = torchrl_masks.masked(name)
+    env.set_seed(3)
+    actor, _ = torchrl_masks.networks(env)
+    played = env.rollout(100, actor, break_when_any_done=False)
+    assert played["action_mask"].gather(1, played["action"][:, None]).all()

@@ -1,27 +1,34 @@
 """A deep Q-network that knows which actions are legal, for comparison with policy gradients and imitation.
 
 Double DQN (van Hasselt et al., 2016) on `SchedulingNetwork`, whose scores stand for action values: the served ratio
-from here on. Illegal actions are neither taken nor maximised over.
+from here on. Illegal actions are neither taken nor maximised over. `JOBS` are what a sweep can train.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents import Agent, Family
+from agents.partial_loading.jobs import JOBS as AGENT_JOBS
+from agents.partial_loading.jobs import Job as AgentJob
 from agents.partial_loading.network import NetworkConfig, SchedulingNetwork
 from agents.partial_loading.observing import loading_of, observe, present_scores
-from agents.training import update_average
+from agents.training import Measure, TrainingResult, Watch, train_in_stages, update_average
+from pl_env.files import load_arrays, save_arrays
 from pl_env.partial_loading.episodes import Episodes
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM, small_seed
+
+_KIND = "masked-dqn-actions"
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class DQNConfig:
     """How to train.
 
     Attributes:
-        states: Environment steps.
+        rounds: Rounds of episodes.
         seed: Seed of weights, episodes and minibatches.
-        n_envs: Episodes that run side by side; they begin together.
+        n_envs: Episodes of a round, which run side by side to their ends.
         capacity: Steps in the replay memory.
         minibatch_size: Steps in a minibatch.
         updates_per_step: Updates after each step of all episodes.
@@ -40,7 +47,7 @@ class DQNConfig:
         target_share: How far the target network moves towards the other after an update.
     """
 
-    states: int = 180_000
+    rounds: int = 110
     seed: int = 0
     n_envs: int = 64
     capacity: int = 50_000
@@ -51,7 +58,7 @@ class DQNConfig:
     target_share: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("states", "n_envs", "capacity", "minibatch_size", "updates_per_step"):
+        for name in ("rounds", "n_envs", "capacity", "minibatch_size", "updates_per_step"):
             require_integer(name, getattr(self, name), 1)
         require_integer("seed", self.seed, 0, 2**31)
         require_real("learning_rate", self.learning_rate, 0, 1, above=True)
@@ -100,63 +107,147 @@ class _Memory:
         return sides[0], sides[1], {name: torch.from_numpy(value) for name, value in rest.items()}
 
 
-def train_dqn(family: Family, config: DQNConfig, watch: Callable[[Agent, float], None]) -> Agent:
-    """Train, and show ``watch`` the agent after every round of episodes with the steps so far.
+class _Pair(nn.Module):
+    """The network that learns, and the slower one that says what is to come."""
 
-    Args:
-        family: What to play: one scenario with one library, channels that stay.
-        config: How.
-        watch: Is shown the agent.
+    def __init__(self, online: SchedulingNetwork) -> None:
+        super().__init__()
+        self.online, self.target = online, copy.deepcopy(online)
+
+
+class MaskedDQN:
+    """The stage; see `agents.training.Stage`.
+
+    The replay memory takes hundreds of megabytes, so what is kept of a round are its actions: a run that goes on after
+    a kill takes them again, and so comes to the same memory.
     """
-    rng = np.random.default_rng((TRAINING_STREAM, config.seed))
-    torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
-    cap = family.scenario.max_batch_size
-    network = SchedulingNetwork(NetworkConfig(cap))
-    target = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(network.parameters())
-    memory: _Memory | None = None
-    done = 0
-    while done < config.states:
-        episodes = Episodes(family.sample(rng, config.n_envs), cap)
+
+    name = "masked DQN"
+    measures: tuple[Measure, ...] = (Measure("served_ratio", "served user ratio, exploring"),)
+    network: _Pair
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, family: Family, config: DQNConfig, folder: Path) -> None:
+        """Set the stage.
+
+        Args:
+            family: What to play: one scenario with one library, channels that stay.
+            config: How.
+            folder: Where the actions of each round are kept.
+        """
+        self.rounds = config.rounds
+        self._family, self._config, self._folder = family, config, folder
+        self._memory: _Memory | None = None
+        self._remembered = 0
+
+    def begin(self, average: SchedulingNetwork) -> None:
+        """Learn from these weights on, and move them along."""
+        self._average = average
+        self.network = _Pair(copy.deepcopy(average))
+        self.optimizer = torch.optim.Adam(self.network.online.parameters())
+
+    def round(self, number: int, place: int) -> dict[str, float]:
+        """Play a round of episodes, and learn after every step of them; see `agents.training.Stage`."""
+        for earlier in range(self._remembered, number):
+            self._remember(earlier)
+        config, online = self._config, self.network.online
+        left = 1 - place / config.rounds
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * left
+        explored_share = config.exploration * (0.1 + 0.9 * left)
+        rng, episodes = self._episodes(number)
         loading = loading_of(episodes)
-        seen = observe(episodes, network.config)
-        memory = memory or _Memory(config.capacity, seen, episodes.mask.shape[1])
+        seen = observe(episodes, online.config)
+        taken = []
         while (rows := np.flatnonzero(episodes.running)).size > 0:
-            progress = min(1.0, done / config.states)
-            before = {name: value[rows] for name, value in seen.items()}
             actions = np.full(config.n_envs, -1, dtype=np.int64)
-            actions[rows] = present_scores(network, episodes, loading, rows).argmax(axis=1)
+            actions[rows] = present_scores(online, episodes, loading, rows).argmax(axis=1)
             mask = episodes.mask
             explored = (mask * rng.random(mask.shape)).argmax(axis=1)
-            explores = rng.random(config.n_envs) < config.exploration * (1 - 0.9 * progress)
+            explores = rng.random(config.n_envs) < explored_share
             actions = np.where(explores & episodes.running, explored, actions)
-            episodes.step(actions)
-            rewards = (actions[rows] % cap + 1) / episodes.n_users[rows]
-            after = {name: value[rows] for name, value in seen.items()}
-            memory.add(before, actions[rows], rewards, after, episodes.mask[rows])
-            done += len(rows)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * (1 - progress)
+            memory = self._step(episodes, seen, rows, actions)
+            taken.append(actions)
             for _ in range(config.updates_per_step):
-                _update(network, target, optimizer, memory.draw(rng, config.minibatch_size, torch.from_numpy(loading)))
-                update_average(target, network, config.target_share)
-        watch(Agent(copy.deepcopy(network)), float(done))
-    return Agent(network)
+                self._update(memory.draw(rng, config.minibatch_size, torch.from_numpy(loading)))
+        save_arrays(self._file(number), _KIND, {}, {"actions": np.array(taken)})
+        self._remembered = number + 1
+        update_average(self._average, online, 1.0)
+        served = float((episodes.served / episodes.n_users).mean())
+        return {"states": float(sum((actions >= 0).sum() for actions in taken)), "served_ratio": served}
+
+    def _episodes(self, number: int) -> tuple[np.random.Generator, Episodes]:
+        """A round's generator, and its episodes, which it draws first."""
+        rng = np.random.default_rng((TRAINING_STREAM, self._config.seed, number))
+        cap = self._family.scenario.max_batch_size
+        return rng, Episodes(self._family.sample(rng, self._config.n_envs), cap)
+
+    def _remember(self, number: int) -> None:
+        """Take the actions of a round again."""
+        _, arrays = load_arrays(self._file(number), _KIND)
+        _, episodes = self._episodes(number)
+        seen = observe(episodes, self.network.online.config)
+        for actions in arrays["actions"]:
+            self._step(episodes, seen, np.flatnonzero(episodes.running), actions)
+        self._remembered = number + 1
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{number:04d}.npz"
+
+    def _step(
+        self,
+        episodes: Episodes,
+        seen: dict[str, NDArray[np.float32]],
+        rows: NDArray[np.intp],
+        actions: NDArray[np.int64],
+    ) -> _Memory:
+        """Step the episodes, put the steps of those that were running into the memory; the memory."""
+        before = {name: value[rows] for name, value in seen.items()}
+        self._memory = self._memory or _Memory(self._config.capacity, seen, episodes.mask.shape[1])
+        episodes.step(actions)
+        rewards = (actions[rows] % self._family.scenario.max_batch_size + 1) / episodes.n_users[rows]
+        after = {name: value[rows] for name, value in seen.items()}  # which are views of the episodes
+        self._memory.add(before, actions[rows], rewards, after, episodes.mask[rows])
+        return self._memory
+
+    def _update(self, batch: tuple[dict[str, Tensor], ...]) -> None:
+        before, after, step = batch
+        online, target = self.network.online, self.network.target
+        with torch.no_grad():
+            best = online(after)[0].masked_fill(~step["mask"], -torch.inf).argmax(dim=1, keepdim=True)
+            following = target(after)[0].gather(1, best)[:, 0] * step["mask"].any(dim=1)
+        value = online(before)[0].gather(1, step["action"][:, None])[:, 0]
+        loss = nn.functional.smooth_l1_loss(value, step["reward"] + following)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(online.parameters(), 1.0)
+        self.optimizer.step()
+        update_average(target, online, self._config.target_share)
 
 
-def _update(
-    network: SchedulingNetwork,
-    target: SchedulingNetwork,
-    optimizer: torch.optim.Optimizer,
-    batch: tuple[dict[str, Tensor], ...],
-) -> None:
-    before, after, step = batch
-    with torch.no_grad():
-        best = network(after)[0].masked_fill(~step["mask"], -torch.inf).argmax(dim=1, keepdim=True)
-        following = target(after)[0].gather(1, best)[:, 0] * step["mask"].any(dim=1)
-    value = network(before)[0].gather(1, step["action"][:, None])[:, 0]
-    loss = nn.functional.smooth_l1_loss(value, step["reward"] + following)
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
+@dataclass(frozen=True)
+class Job(AgentJob):
+    """Train a masked DQN; see `agents.jobs.Job`.
+
+    Attributes:
+        name: Name of the preset.
+        scenario: As in PartialLoading's other jobs.
+        training: How to train.
+    """
+
+    training: Annotated[DQNConfig, tyro.conf.arg(name="")]  # type: ignore[assignment]
+
+    def train(self, out: Path, *, resume: bool, watch: Watch[Agent] | None = None) -> TrainingResult[Agent]:
+        """Train; leaves ``actions/`` in the folder, too."""
+        torch.set_num_threads(1)
+        torch.manual_seed(small_seed(TRAINING_STREAM, self.training.seed))
+        network = SchedulingNetwork(NetworkConfig(self.family.scenario.max_batch_size))
+        trained_on: dict[str, Any] = {"family": self.family.to_dict(), "config": asdict(self.training)}
+        stage = MaskedDQN(self.family, self.training, out / "actions")
+        return train_in_stages(
+            Agent(network, trained_on), [stage], out, resume=resume, progress=watch is None, watch=watch
+        )
+
+
+JOBS = {name: Job(name, AGENT_JOBS[name].scenario, DQNConfig()) for name in ("bls", "tiny")}
+"""By name, a job for each preset of one library, clustered sharing and channels that stay."""
