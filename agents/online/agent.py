@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from agents.agent import TrainedAgent
+from agents.online.families import parameters_of
 from agents.online.network import CompiledNetwork, NetworkConfig
-from agents.online.playing import choose_one, compiled_weights
-from baselines.online.policies import tuned
-from pl_env.online.arrays import Episode, Tables
+from agents.online.playing import choose_one, compiled_weights, sizes_of
+from pl_env.online.arrays import Episode, Tables, allocate
 from pl_env.online.env import PartialLoadingOnlineEnv
 
 
@@ -24,7 +24,8 @@ class Agent(TrainedAgent):
     def __init__(self, network: CompiledNetwork, trained_on: dict[str, Any] | None = None) -> None:
         """Wrap a network; see `agents.agent.TrainedAgent`."""
         super().__init__(network, trained_on)
-        self._sizes, self._weights = (network.config.message, network.config.hidden), compiled_weights(network)
+        self._sizes, self._weights = sizes_of(network.config), compiled_weights(network)
+        self._scratch: Episode | None = None
 
     @property
     def network_config(self) -> dict[str, Any]:
@@ -42,7 +43,11 @@ class Agent(TrainedAgent):
 
     def choice(self, tables: Tables, e: Episode) -> int:
         """The batch with the highest score in row 0, as model · b_cap + size - 1."""
-        return choose_one(tables, e, self._weights, self._sizes, tuned(tables))
+        scratch, shapes = self._scratch, (e.pending.shape, e.resident.shape)
+        if scratch is None or (scratch.pending.shape, scratch.resident.shape) != shapes:
+            scratch = allocate(tables, int(e.cap[0]), e.pending.shape[1], has_users=False, keeps_finish=False)
+        self._scratch = scratch = scratch._replace(users=e.users, before=e.before, cap=e.cap)
+        return choose_one(tables, e, scratch, self._weights, self._sizes, parameters_of(tables))
 
     def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
         """The batch with the highest score; the observation and the info are not needed, nobody to come is seen."""

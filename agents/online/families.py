@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agents.online.looking import drain_parameters
 from baselines.online.policies import tuned
 from pl_env.low_level import generator_addresses
 from pl_env.online.arrays import USER_COLUMNS, Floats, Ints, Tables
@@ -18,11 +19,17 @@ from pl_env.ranges import require_one_of, require_real
 
 
 class Drawn(NamedTuple):
-    """An episode to play: its library, its users int64 (K, 5), and A, C, P of `urgent-greedy` for its eviction."""
+    """An episode to play: its library, its users int64 (K, 5), and A, C, P of `urgent-greedy` as it is shown to the network
+    and as it plays on in looks ahead, float64 (2, 3)."""
 
     tables: Tables
     users: Ints
     parameters: Floats
+
+
+def parameters_of(tables: Tables) -> Floats:
+    """A, C, P of `urgent-greedy` for a rule of eviction, and of the one that `replan` plays on."""
+    return np.stack([tuned(tables), drain_parameters(tables)])
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Family:
         users, ranks = np.empty((most, USER_COLUMNS), dtype=np.int64), np.empty(self.scenario.n_models, dtype=np.int64)
         function, state = generator_addresses([rng])[0].tolist()
         count = draw_users(function, state, draws._replace(numbers=numbers), ranks, users)
-        return Drawn(tables, users[:count], tuned(tables))
+        return Drawn(tables, users[:count], parameters_of(tables))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, as JSON types."""

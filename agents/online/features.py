@@ -55,8 +55,11 @@ from pl_env.online.instance import MEMORY_NS
 
 Singles = NDArray[np.float32]
 
-TOKEN, EDGE, ACTION = 20, 4, 12
+TOKEN, EDGE, ACTION = 20, 4, 16
 """Numbers of a model, of a pair of models, of a batch."""
+
+AHEAD = 12
+"""From here on the numbers of a batch are what `looking.look_ahead` writes; 0 without it."""
 
 MOST_MODELS = 12
 """Models of which the network reads."""
@@ -328,5 +331,6 @@ def _describe_actions(t: Tables, e: Episode, n: int, s: Scene) -> int:
             s.action[count, 9] = late / 4
             s.action[count, 10] = urgent / 4
             s.action[count, 11] = min(4.0, (next_deadline - finish) * _LONG)
+            s.action[count, AHEAD:] = 0.0
             count += 1
     return count

@@ -31,6 +31,8 @@ class ImprovementConfig:
 
     Attributes:
         rounds: Rounds, each with a checkpoint at its end; 0 for none.
+        rule_rounds: The first of them, in which not the policy itself but `urgent-greedy` plays on after what is tried:
+            that is ten times as fast, and of a policy that has learnt little yet as good.
         updates: Times that a round plays and learns.
         episodes: Episodes that are played for that.
         share: Of the decisions, times the chance of another batch than the best, where batches are tried.
@@ -38,7 +40,8 @@ class ImprovementConfig:
         horizon: Seconds until which users come.
         temperature: Users; what scores are divided by to sample the play that leads to the decisions.
         regret_weight: Of the users that a sampled batch loses, in the loss; the rest is the error of the scores.
-        passes: Steps of the optimiser on the same decisions.
+        passes: How often each decision is learnt from.
+        minibatch_size: Decisions of a step of the optimiser.
         learning_rate: Adam's at its highest; it falls linearly to 0.
         averaging: Each step's share in the moving average of weights, which is what is evaluated.
 
@@ -46,21 +49,24 @@ class ImprovementConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 40
-    updates: int = 8
+    rounds: int = 20
+    rule_rounds: int = 10
+    updates: int = 4
     episodes: int = 12
-    share: float = 0.15
+    share: float = 0.5
     batches: int = 4
     horizon: float = 0.5
     temperature: float = 0.3
     regret_weight: float = 1.0
     passes: int = 4
+    minibatch_size: int = 512
     learning_rate: float = 3e-3
-    averaging: float = 0.02
+    averaging: float = 0.005
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
-        for name in ("updates", "episodes", "passes"):
+        require_integer("rule_rounds", self.rule_rounds, 0)
+        for name in ("updates", "episodes", "passes", "minibatch_size"):
             require_integer(name, getattr(self, name), 1)
         require_integer("batches", self.batches, 2)
         require_real("share", self.share, 0, 1, above=True)
@@ -71,7 +77,7 @@ class ImprovementConfig:
         require_real("averaging", self.averaging, 0, 1, above=True)
 
 
-_MOST_TRIED = 128
+_MOST_TRIED = 512
 """Decisions of an episode at which batches are tried."""
 
 
@@ -89,6 +95,11 @@ class Trials(NamedTuple):
     tried: Tensor
     value: Tensor
     decisions: int
+
+    def take(self, rows: Tensor) -> Trials:
+        """Some of them."""
+        states = States(*(part[rows] for part in self.states))
+        return Trials(states, self.tried[rows], self.value[rows], self.decisions)
 
 
 class Improvement:
@@ -137,9 +148,13 @@ class Improvement:
         for update in range(config.updates):
             progress = (place + update / config.updates) / config.rounds
             warm_up = min(1.0, (place * config.updates + update + 1) / 20)
-            trials = try_batches(self._player, self.network, self._family, config, rng)
+            by_rule = place < config.rule_rounds
+            trials = try_batches(self._player, self.network, self._family, config, by_rule, rng)
             for _ in range(config.passes):
-                reports.append(self._update(trials, config.learning_rate * warm_up * (1 - progress)))
+                order = torch.from_numpy(rng.permutation(len(trials.tried)))
+                for rows in order.split(config.minibatch_size):
+                    learning_rate = config.learning_rate * warm_up * (1 - progress)
+                    reports.append(self._update(trials.take(rows), learning_rate))
             states += trials.decisions
             tried += len(trials.tried)
         loss, regret = np.mean(reports, axis=0).tolist()
@@ -176,7 +191,12 @@ def _loss(network: CompiledNetwork, trials: Trials, config: ImprovementConfig) -
 
 
 def try_batches(
-    player: Player, network: CompiledNetwork, family: Family, config: ImprovementConfig, rng: np.random.Generator
+    player: Player,
+    network: CompiledNetwork,
+    family: Family,
+    config: ImprovementConfig,
+    by_rule: bool,
+    rng: np.random.Generator,
 ) -> Trials:
     """Play fresh episodes, and at some decisions on the way try some batches.
 
@@ -185,6 +205,7 @@ def try_batches(
         network: The policy.
         family: What to play.
         config: How.
+        by_rule: `urgent-greedy` plays on.
         rng: The source of all randomness.
     """
     episodes = family.sample(rng, config.episodes)
@@ -192,7 +213,7 @@ def try_batches(
     uniforms = rng.random((len(episodes), most, 3))
     tried = [room_for(_MOST_TRIED, family.scenario.n_models, config.batches) for _ in episodes]
     kept, decisions = player.try_batches(
-        episodes, compiled_weights(network), uniforms, config.temperature, config.share, config.horizon, tried
+        episodes, compiled_weights(network), uniforms, config.temperature, config.share, config.horizon, by_rule, tried
     )
     parts = zip(*([array[:count] for array in each] for each, count in zip(tried, kept, strict=True)), strict=True)
     joined = Tried(*(np.concatenate(part) for part in parts))

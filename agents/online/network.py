@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.online.features import ACTION, EDGE, MOST_MODELS, TOKEN, Scene
+from agents.online.features import ACTION, AHEAD, EDGE, MOST_MODELS, TOKEN, Scene
 from pl_env.compiling import compiled, inlined
 from pl_env.low_level import borrowed
 from pl_env.ranges import require_integer
@@ -25,6 +25,7 @@ class NetworkConfig:
     Attributes:
         message: Units of what a model hears from another.
         hidden: Units of a batch's hidden layer.
+        ahead: Batches of which it is looked ahead what comes of them, the others being left out; 0 for none and all.
 
     Raises:
         InvalidValue: A number is out of range.
@@ -32,8 +33,10 @@ class NetworkConfig:
 
     message: int = 16
     hidden: int = 32
+    ahead: int = 0
 
     def __post_init__(self) -> None:
+        require_integer("ahead", self.ahead, 0, 1000)
         for name in ("message", "hidden"):
             require_integer(name, getattr(self, name), 1, 1024)
 
@@ -64,9 +67,9 @@ class CompiledNetwork(nn.Module):
     """Scores batches. Each model hears from each other one that can run; the mean and the maximum go to its batches.
 
     m_ij = relu(edge_ij E + token_j O + token_i S + e),  m_i = [mean_j m_ij, max_j m_ij]
-    score = relu(batch A + token_i T + m_i M + a) · c + r · log(urgency)
+    score = relu(batch A + token_i T + m_i M + a) · c + r · log(urgency) + p · users served yet, looking ahead
 
-    The weight r begins as 1 and c as 0: before training this is `urgent-greedy`.
+    The weight r begins as 1 and c as 0: before training this is `urgent-greedy`, with the look ahead a part of `replan`.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -83,7 +86,7 @@ class CompiledNetwork(nn.Module):
         self.message = _drawn(2 * w, h, ACTION + TOKEN + 2 * w)
         self.action_bias = nn.Parameter(torch.zeros(h))
         self.out = nn.Parameter(torch.zeros(h))
-        self.rate = nn.Parameter(torch.ones(1))
+        self.rate = nn.Parameter(torch.tensor([1.0, 0.3]))
 
     def forward(self, states: States) -> Tensor:
         """Scores of the given batches, float32 (B, C)."""
@@ -95,7 +98,7 @@ class CompiledNetwork(nn.Module):
         counts = states.known.sum(dim=1)[:, None, None]
         message = torch.cat([heard.sum(dim=2) / counts, heard.max(dim=2).values], dim=2)
         h = torch.relu(states.action @ self.action + token @ self.token + message @ self.message + self.action_bias)
-        return h @ self.out + self.rate * states.action[..., 0]
+        return h @ self.out + self.rate[0] * states.action[..., 0] + self.rate[1] * states.action[..., AHEAD]
 
 
 def _drawn(inputs: int, outputs: int, all_inputs: int) -> nn.Parameter:
@@ -120,7 +123,7 @@ class Layers(NamedTuple):
 @compiled
 def layers_of(weights: Singles, w: int, h: int) -> Layers:
     """Views of all weights, (weights,), which stand in the order of the network's parameters."""
-    ends = np.cumsum(np.array([EDGE * w, TOKEN * w, TOKEN * w, w, ACTION * h, TOKEN * h, 2 * w * h, h, h, 1]))
+    ends = np.cumsum(np.array([EDGE * w, TOKEN * w, TOKEN * w, w, ACTION * h, TOKEN * h, 2 * w * h, h, h, 2]))
     return Layers(
         weights[: ends[0]].reshape((EDGE, w)),
         weights[ends[0] : ends[1]].reshape((TOKEN, w)),
@@ -185,7 +188,7 @@ def score_actions(s: Scene, layers: Layers, codes: Codes) -> None:
         _add_product(s.action, a, layers.action, codes.hidden.reshape(1, h), 0)
         for k in range(h):
             hidden[k] = out[k] * (hidden[k] if hidden[k] > none else none)
-        codes.score[a] = layers.rate[0] * s.action[a, 0] + _sum(hidden)
+        codes.score[a] = layers.rate[0] * s.action[a, 0] + layers.rate[1] * s.action[a, AHEAD] + _sum(hidden)
 
 
 @inlined

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agents.agent import load
 from agents.evolution import Evolution, EvolutionConfig
 from agents.online.agent import Agent
 from agents.online.families import Family
@@ -27,6 +28,7 @@ class TrainingConfig:
 
     Attributes:
         seed: Seed of weights and episodes.
+        initial: Agent of the package whose weights training begins with, such as "online/default"; "" for fresh ones.
         network: Its size.
         threads: Threads that play; they change no bits.
         improvement: The first stage.
@@ -37,6 +39,7 @@ class TrainingConfig:
     """
 
     seed: int = 0
+    initial: str = ""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     threads: int = 1
     improvement: ImprovementConfig = field(default_factory=ImprovementConfig)
@@ -47,6 +50,9 @@ class TrainingConfig:
         require_integer("threads", self.threads, 1, 1024)
         rounds = self.improvement.rounds + self.evolution.rounds
         require_integer("improvement.rounds + evolution.rounds", rounds, 1)
+        if self.network.ahead:
+            least = self.improvement.rounds
+            require_integer("improvement.rule_rounds", self.improvement.rule_rounds, least)
 
 
 class WholeEpisodes:
@@ -89,7 +95,10 @@ def train(
     """
     torch.set_num_threads(1)
     torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
-    agent = Agent(CompiledNetwork(config.network), {"family": family.to_dict(), "config": asdict(config)})
+    network = CompiledNetwork(config.network)
+    if config.initial:
+        network.load_state_dict(load(config.initial).network.state_dict())
+    agent = Agent(network, {"family": family.to_dict(), "config": asdict(config)})
     stages: list[Stage] = []
     if config.improvement.rounds > 0:
         stages.append(Improvement(family, config.improvement, config.seed, config.threads))
