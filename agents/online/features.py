@@ -84,6 +84,7 @@ class Scene(NamedTuple):
     place: Ints  # (A,) place of its model
     action: Singles  # (A, ACTION)
     order: Ints  # (J,) resident blocks, as they leave
+    stays: Ints  # (J,) 1 for blocks of the model that is looked at
     change: Ints  # (I,) nanoseconds that a model has to load more
     urgency: Floats  # (I · b_cap,) of each batch, by its number
     best: Floats  # (2, I) of each model's best batch, and scratch to sort it
@@ -104,6 +105,7 @@ def new_scene(n_models: int, n_blocks: int, n_actions: int) -> Scene:
         np.zeros(n_actions, dtype=np.int64),
         np.zeros(n_actions, dtype=np.int64),
         np.zeros((n_actions, ACTION), dtype=np.float32),
+        np.zeros(n_blocks, dtype=np.int64),
         np.zeros(n_blocks, dtype=np.int64),
         np.zeros(n_models, dtype=np.int64),
         np.zeros(n_actions),
@@ -276,7 +278,7 @@ def _change_memory(t: Tables, e: Episode, n: int, s: Scene, i: int, resident: in
     """Write into ``change`` what every model has to load more after a batch of model i."""
     for place in range(t.block_start[i], t.block_start[i + 1]):
         block = t.block_of[place]
-        e.keys[block] = -1
+        s.stays[block] = 1
         if not e.resident[n, block]:
             for holder in range(t.holder_start[block], t.holder_start[block + 1]):
                 s.change[t.holder_of[holder]] -= t.blocks[block, BLOCK_NS]
@@ -285,13 +287,13 @@ def _change_memory(t: Tables, e: Episode, n: int, s: Scene, i: int, resident: in
     while k < resident and (need > 0 or all_leave):
         block = s.order[k]
         k += 1
-        if e.keys[block] == -1:
+        if s.stays[block]:
             continue
         need -= t.blocks[block, BLOCK_BYTES]
         for holder in range(t.holder_start[block], t.holder_start[block + 1]):
             s.change[t.holder_of[holder]] += t.blocks[block, BLOCK_NS]
     for place in range(t.block_start[i], t.block_start[i + 1]):
-        e.keys[t.block_of[place]] = 0
+        s.stays[t.block_of[place]] = 0
 
 
 # ---------------------------------------------------------------- the batches

@@ -7,11 +7,10 @@ from agents.online.network import NetworkConfig
 from agents.online.training import TrainingConfig
 
 RECIPES = {
-    "reactive": TrainingConfig(improvement=ImprovementConfig(rounds=16, rule_rounds=16)),
     "default": TrainingConfig(
-        initial="online/reactive",
-        network=NetworkConfig(ahead=8),
-        improvement=ImprovementConfig(rounds=8, rule_rounds=8, episodes=4, share=1.0, learning_rate=1.5e-3),
+        network=NetworkConfig(hidden=64, ahead=8),
+        improvement=ImprovementConfig(rounds=20, rule_rounds=20, episodes=4, share=1.0),
     ),
+    "reactive": TrainingConfig(improvement=ImprovementConfig(rounds=16, rule_rounds=16)),
 }
 """By name; all are trained on the default `agents.online.families.Family`."""

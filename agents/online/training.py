@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.agent import load
 from agents.evolution import Evolution, EvolutionConfig
 from agents.online.agent import Agent
 from agents.online.families import Family
@@ -28,7 +27,6 @@ class TrainingConfig:
 
     Attributes:
         seed: Seed of weights and episodes.
-        initial: Agent of the package whose weights training begins with, such as "online/default"; "" for fresh ones.
         network: Its size.
         threads: Threads that play; they change no bits.
         improvement: The first stage.
@@ -39,7 +37,6 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    initial: str = ""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     threads: int = 1
     improvement: ImprovementConfig = field(default_factory=ImprovementConfig)
@@ -95,10 +92,7 @@ def train(
     """
     torch.set_num_threads(1)
     torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
-    network = CompiledNetwork(config.network)
-    if config.initial:
-        network.load_state_dict(load(config.initial).network.state_dict())
-    agent = Agent(network, {"family": family.to_dict(), "config": asdict(config)})
+    agent = Agent(CompiledNetwork(config.network), {"family": family.to_dict(), "config": asdict(config)})
     stages: list[Stage] = []
     if config.improvement.rounds > 0:
         stages.append(Improvement(family, config.improvement, config.seed, config.threads))

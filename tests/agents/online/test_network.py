@@ -13,7 +13,7 @@ from baselines.online.policies import tuned
 from baselines.online.rules import URGENT_GREEDY, choose, run
 from pl_env.errors import InvalidValue
 from pl_env.online import Scenario
-from pl_env.online.arrays import CHOICES, COUNT, LEGAL, MISSING_NS, OVERHEAD, RECENT, Episode, Tables
+from pl_env.online.arrays import CHOICES, COUNT, LEGAL, MISSING_NS, N_EVICTED, OVERHEAD, RECENT, Episode, Tables
 from pl_env.online.dynamics import load_ns
 from pl_env.online.episodes import episode_of, with_room
 
@@ -39,7 +39,7 @@ def states_on_the_way(every: int = 7, **fields):
         if step % every == 0:
             yield tables, e
         run(tables, e, 0, choose(tables, e, 0, URGENT_GREEDY, tuned(tables)))
-        e = with_room(e, int(e.state[0, -1]) + len(e.keys) * 4)
+        e = with_room(e, int(e.state[0, N_EVICTED]))
         step += 1
 
 
