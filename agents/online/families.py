@@ -19,8 +19,13 @@ from pl_env.ranges import require_one_of, require_real
 
 
 class Drawn(NamedTuple):
-    """An episode to play: its library, its users int64 (K, 5), and A, C, P of `urgent-greedy` as it is shown to the network
-    and as it plays on in looks ahead, float64 (2, 3)."""
+    """An episode to play.
+
+    Attributes:
+        tables: Its library.
+        users: Its users, int64 (K, 5).
+        parameters: What `parameters_of` gives.
+    """
 
     tables: Tables
     users: Ints
@@ -28,7 +33,7 @@ class Drawn(NamedTuple):
 
 
 def parameters_of(tables: Tables) -> Floats:
-    """A, C, P of `urgent-greedy` for a rule of eviction, and of the one that `replan` plays on."""
+    """A, C, P of `urgent-greedy` as it is shown to the network, and as it plays on in looks ahead, float64 (2, 3)."""
     return np.stack([tuned(tables), drain_parameters(tables)])
 
 

@@ -152,7 +152,7 @@ class Improvement:
             trials = try_batches(self._player, self.network, self._family, config, by_rule, rng)
             for _ in range(config.passes):
                 order = torch.from_numpy(rng.permutation(len(trials.tried)))
-                for rows in order.split(config.minibatch_size):
+                for rows in torch.split(order, config.minibatch_size):
                     learning_rate = config.learning_rate * warm_up * (1 - progress)
                     reports.append(self._update(trials.take(rows), learning_rate))
             states += trials.decisions
@@ -219,7 +219,7 @@ def try_batches(
     joined = Tried(*(np.concatenate(part) for part in parts))
     return Trials(
         states_of(joined),
-        torch.from_numpy(np.arange(config.batches) < joined.count[:, None]),
+        torch.from_numpy(np.arange(config.batches) < joined.batches[:, None]),
         torch.from_numpy(joined.value),
         decisions,
     )

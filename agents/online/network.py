@@ -69,7 +69,7 @@ class CompiledNetwork(nn.Module):
     m_ij = relu(edge_ij E + token_j O + token_i S + e),  m_i = [mean_j m_ij, max_j m_ij]
     score = relu(batch A + token_i T + m_i M + a) · c + r · log(urgency) + p · users served yet, looking ahead
 
-    The weight r begins as 1 and c as 0: before training this is `urgent-greedy`, with the look ahead a part of `replan`.
+    Before training r is 1, p 0.3 and c 0: this is `urgent-greedy`, and with the look ahead a part of `replan`.
     """
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agents.evolution import weights_of
 from agents.online.families import Drawn, Family
 from agents.online.features import ACTION, EDGE, MOST_MODELS, TOKEN, Scene, describe, new_scene
+from agents.online.looking import look_ahead
 from agents.online.network import (
     Codes,
     CompiledNetwork,
@@ -25,7 +26,6 @@ from agents.online.network import (
     new_codes,
     score_actions,
 )
-from agents.online.looking import look_ahead
 from baselines.online.rules import URGENT_GREEDY, play, run
 from pl_env.compiling import compiled, threaded
 from pl_env.low_level import borrowed
@@ -63,7 +63,7 @@ class Tried(NamedTuple):
         own: int64 (room, C), place of each tried batch's model.
         edge: float32 (room, C, M, EDGE).
         action: float32 (room, C, ACTION).
-        count: int64 (room,), batches that were tried.
+        batches: int64 (room,), how many were tried.
         value: float32 (room, C), users served until the horizon and of those who are there then.
     """
 
@@ -72,7 +72,7 @@ class Tried(NamedTuple):
     own: Ints
     edge: Singles
     action: Singles
-    count: Ints
+    batches: Ints
     value: Singles
 
 
@@ -85,7 +85,7 @@ def room_for(room: int, n_models: int, actions: int) -> Tried:
         own=np.zeros((room, actions), np.int64),
         edge=np.zeros((room, actions, n_models, EDGE), single),
         action=np.zeros((room, actions, ACTION), single),
-        count=np.zeros(room, np.int64),
+        batches=np.zeros(room, np.int64),
         value=np.zeros((room, actions), single),
     )
 
@@ -165,9 +165,7 @@ def _play_policies(
 
 
 @compiled
-def choose_one(
-    t: Tables, e: Episode, scratch: Episode, weights: Singles, sizes: Sizes, parameters: Floats
-) -> int:
+def choose_one(t: Tables, e: Episode, scratch: Episode, weights: Singles, sizes: Sizes, parameters: Floats) -> int:
     """The batch with the highest score in row 0."""
     scene, codes = room_to_think(t, e, sizes)
     layers = layers_of(weights, sizes[0], sizes[1])
@@ -215,7 +213,7 @@ def _try_batches(
             if rest < 0:
                 played = a
                 break
-        if scene.counts[1] > 1 and kept < len(tried.count) and uniforms[step, _TO_TRY] < share * (1 - 1 / total):
+        if scene.counts[1] > 1 and kept < len(tried.batches) and uniforms[step, _TO_TRY] < share * (1 - 1 / total):
             for a in range(scene.counts[1]):
                 rank[a] = -codes.score[a]
             rank[int(uniforms[step, _TO_PICK] * scene.counts[1])] = -math.inf
@@ -251,7 +249,7 @@ def _stop_after(e: Episode, horizon_ns: int) -> None:
 def _write_models(tried: Tried, row: int, s: Scene) -> None:
     count = s.counts[0]
     tried.known[row] = count
-    tried.count[row] = min(s.counts[1], tried.own.shape[1])
+    tried.batches[row] = min(s.counts[1], tried.own.shape[1])
     for c in range(count):
         for f in range(TOKEN):
             tried.token[row, c, f] = s.token[c, f]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +96,7 @@ def _table(goodput: Mapping[str, Floats], milliseconds: Mapping[str, float], ref
                 "goodput": f"{values.mean():.4f}",
                 "95 % interval": _interval(values, ".4f"),
                 f"above {reference}": "–" if name == reference else f"{above.mean():+.4f} ({_interval(above, '+.4f')})",
-                "episodes": len(values),
+                "episodes": str(len(values)),
                 "ms for an episode": f"{milliseconds[name]:.0f}",
             }
         )
@@ -109,24 +109,19 @@ def loads(arguments: Arguments) -> Iterator[str]:
         for rate in arguments.rates:
             scenario = Scenario(arrival_rate=rate, eviction=eviction)
             drawn = instances(scenario, arguments.episodes)
-            play: dict[str, Callable[[], Floats]] = {
-                f"agent {name}": lambda name=name: goodput_of(agents.load(f"online/{name}"), scenario, drawn)  # type: ignore[misc]
-                for name in RECIPES
-            }
-            play |= {name: lambda name=name: _solved(name, drawn) for name in arguments.solvers}  # type: ignore[misc]
-            if arguments.clairvoyant_episodes:
-                play["clairvoyant"] = lambda: _solved("clairvoyant", drawn[: arguments.clairvoyant_episodes])
+            names = [*(f"agent {name}" for name in RECIPES), *arguments.solvers]
+            names += ["clairvoyant"] if arguments.clairvoyant_episodes else []
             goodput, milliseconds = {}, {}
-            for name, call in play.items():
+            for name in names:
                 start = time.process_time()
-                goodput[name] = call()
+                if name.startswith("agent "):
+                    goodput[name] = goodput_of(agents.load(f"online/{name.removeprefix('agent ')}"), scenario, drawn)
+                else:
+                    count = arguments.clairvoyant_episodes if name == "clairvoyant" else arguments.episodes
+                    goodput[name] = np.array([baselines.solve(each, name).objective for each in drawn[:count]])
                 milliseconds[name] = 1e3 * (time.process_time() - start) / len(goodput[name])
             reference = "replan" if "replan" in goodput else next(iter(goodput))
             yield f"### {rate:g} users a second, `{eviction}`\n\n{_table(goodput, milliseconds, reference)}\n"
-
-
-def _solved(name: str, drawn: list[Instance]) -> Floats:
-    return np.array([baselines.solve(instance, name).objective for instance in drawn])
 
 
 GROUPS: dict[str, tuple[str, slice]] = {

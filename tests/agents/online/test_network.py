@@ -107,7 +107,7 @@ def test_loads_after_a_batch_are_what_they_are_then(eviction, overlap):
         before = e.models[0].copy()
         for c in range(count):
             again = e._replace(**{name: getattr(e, name).copy() for name in Episode._fields})
-            cell = int(scene.cell[:scene.counts[1]][scene.place[: scene.counts[1]] == c][0])
+            cell = int(scene.cell[: scene.counts[1]][scene.place[: scene.counts[1]] == c][0])
             run(tables, again, 0, cell)
             after = again.models[0, MISSING_NS]
             loads = [load_ns(int(after[model]), overhead) for model in scene.model[0, :count]]

@@ -70,8 +70,8 @@ def test_threads_change_no_bits(tmp_path, config, whole):
 
 def test_a_run_of_another_family_is_not_resumed(tmp_path, config):
     train(FEW, dataclasses.replace(config, improvement=dataclasses.replace(SMALL, rounds=1)), tmp_path, progress=False)
+    other = dataclasses.replace(FEW, rates=(60.0, 90.0))
     with pytest.raises(InvalidValue, match="rates"):
-        other = dataclasses.replace(FEW, rates=(60.0, 90.0))
         train(other, config, tmp_path, resume=True, progress=False)
 
 
@@ -93,7 +93,10 @@ def test_what_is_tried(by_rule):
     assert (trials.value[trials.tried] >= 1).all(), "each batch serves somebody"
     assert trials.states.token.shape[0] == trials.states.edge.shape[0] == count
     assert (trials.states.own < trials.states.known.sum(dim=1, keepdim=True)).all()
-    differ = [len(set(map(tuple, row[known].tolist()))) == known.sum() for row, known in zip(trials.states.action, trials.tried)]
+    differ = [
+        len(set(map(tuple, row[known].tolist()))) == known.sum()
+        for row, known in zip(trials.states.action, trials.tried, strict=True)
+    ]
     assert np.mean(differ) > 0.9, "other batches, but for twins"
 
 
