@@ -10,13 +10,15 @@ import agents
 import baselines
 from agents.agent import TRAINED
 from agents.online.agent import Agent
-from agents.online.families import Drawn, Family
+from agents.online.families import Drawn, Family, parameters_of
 from agents.online.network import CompiledNetwork, NetworkConfig
 from agents.online.playing import Player, compiled_weights
 from agents.online.recipes import RECIPES
-from baselines.online.policies import tuned
+from baselines.online.policies import plan_by
 from pl_env.online import Scenario, check
+from pl_env.online.arrays import MODEL, READY
 from pl_env.online.env import PartialLoadingOnlineEnv
+from pl_env.online.plan import ROW_START
 from pl_env.seeds import VALIDATION_STREAM
 
 
@@ -53,17 +55,21 @@ def test_it_acts_legally_everywhere(fields, fresh):
     play(fresh, PartialLoadingOnlineEnv(**fields, invalid_action="raise"), seed=0)
 
 
-def test_it_sees_nobody_to_come(fresh):
-    """Without the users to come it decides the same."""
-    env = PartialLoadingOnlineEnv(episode_seconds=1.0)
-    observation, info = env.reset(seed=3)
-    for step in range(60):
-        action = fresh.act(observation, info, env)
-        if step % 10 == 0:
-            again = PartialLoadingOnlineEnv(episode_seconds=1.0)
-            again.reset(options={"instance": env.remaining(to_come=False)})
-            assert fresh.choice(again.tables, again.episode) == action
-        observation, _, _, _, info = env.step(action)
+@pytest.mark.parametrize("ahead", [0, 4])
+def test_it_sees_nobody_to_come(ahead, fresh):
+    """Who comes later may be anybody else: until then it decides the same."""
+    network = CompiledNetwork(NetworkConfig(4, 8, ahead))
+    network.load_state_dict(fresh.network.state_dict())
+    scenario, later_ns = Scenario(episode_seconds=1.5), 700_000_000
+    instance = scenario.sample(np.random.default_rng(3))
+    users = instance.users.copy()
+    later = users[:, READY] > later_ns
+    users[later, MODEL] = 49 - users[later, MODEL]
+    one, other = (plan_by(each, Agent(network), "agent") for each in (instance, scenario.instance(users)))
+    decided = one.history[:, ROW_START] <= later_ns
+    assert decided.sum() > 10
+    np.testing.assert_array_equal(one.history[decided], other.history[: decided.sum()])
+    assert not np.array_equal(one.history, other.history)
 
 
 def test_it_saves_and_loads(tmp_path, fresh):
@@ -80,7 +86,7 @@ def test_what_ships_is_above_replan(eviction):
     agent, scenario = agents.load("online/default"), Scenario(eviction=eviction, episode_seconds=6.0)
     instances = [scenario.sample(np.random.default_rng((VALIDATION_STREAM, 1, n))) for n in range(24)]
     family = Family(scenario, (120.0, 120.0), (eviction,))
-    drawn = [Drawn(scenario.tables, instance.users, tuned(scenario.tables)) for instance in instances]
+    drawn = [Drawn(scenario.tables, instance.users, parameters_of(scenario.tables)) for instance in instances]
     served, _ = Player(family, agent.network.config).play(drawn, compiled_weights(agent.network)[None])
     goodput = served[0] / [instance.n_users for instance in instances]
     others = [baselines.solve(instance, "replan").objective for instance in instances]

@@ -46,5 +46,5 @@ def test_agents_that_look_ahead_learn_by_the_rule_alone():
     from pl_env.errors import InvalidValue
 
     config = TrainingConfig()
-    with pytest.raises(InvalidValue, match="rule_rounds is 10; it must be an integer from 20"):
+    with pytest.raises(InvalidValue, match="rule_rounds is 10; it must be an integer of at least 20"):
         dataclasses.replace(config, network=NetworkConfig(ahead=8))

@@ -88,7 +88,7 @@ def tried(by_rule: bool = False, seed: int = 0) -> tuple[CompiledNetwork, Trials
 def test_what_is_tried(by_rule):
     _, trials = tried(by_rule)
     count = len(trials.tried)
-    assert count > 20
+    assert count > 10
     assert trials.tried[:, :2].all(), "a decision without a choice teaches nothing"
     assert (trials.value[trials.tried] >= 1).all(), "each batch serves somebody"
     assert trials.states.token.shape[0] == trials.states.edge.shape[0] == count
@@ -153,7 +153,7 @@ def test_the_family_draws_loads_and_rules_in_turn():
     assert evictions[0] == evictions[2] != evictions[1] == evictions[3]
     assert {int(each.tables.options[CACHE_BYTES]) for each in drawn} == {300_000_000}
     for each in drawn[:4]:
-        assert (each.parameters == tuned(each.tables)).all()
+        assert (each.parameters[0] == tuned(each.tables)).all()
     again = FEW.sample(np.random.default_rng(0), 2)
     assert (again[1].users == drawn[1].users).all()
 
