@@ -21,6 +21,9 @@ from benchmarks.measuring import (
     vector,
 )
 from benchmarks.sampling import legal_actions
+from pl_env.online import dynamics as online_dynamics
+from pl_env.online import observing as online_observing
+from pl_env.online import stepping as online_stepping
 from pl_env.partial_loading import dynamics, stepping
 from pl_env.partial_loading.arrays import episodes_at
 from pl_env.partial_loading.dynamics import ELAPSED, N_BATCHES, N_SERVED, RESIDENT
@@ -89,6 +92,54 @@ def _serve_and_undo(addresses, unloaded_ns, actions):
         e.next_user[n, model] = start
         e.state[n, ELAPSED], e.state[n, RESIDENT] = elapsed, resident
         e.state[n, N_BATCHES], e.state[n, N_SERVED] = n_batches, n_served
+
+
+@numba.njit(error_model="numpy")
+def _again(t, e, decides, count):
+    for _ in range(count):
+        for n in range(len(e.state)):
+            if decides:
+                online_dynamics.decide(t, e, n)
+            else:
+                online_observing.observe(t, e, n)
+
+
+def parts_online() -> None:
+    """PartialLoadingOnline: a vector step, and of it what can be done again without a change: observe, and decide."""
+    rows = []
+    for n_envs in (64, N_ENVS):
+        env = gymnasium.make_vec("PartialLoadingOnline-v0", num_envs=n_envs, copy=False)
+        inner, rng = env.unwrapped, np.random.default_rng(0)
+        _, info = env.reset(seed=0)
+        latest, spent = [info], [0.0]
+        step_many = online_stepping.step_many
+
+        def timed(*arguments, kernel=step_many, spent=spent):
+            start = time.perf_counter()
+            kernel(*arguments)
+            spent[0] += time.perf_counter() - start
+
+        def steps(count, n_envs=n_envs, env=env, latest=latest, rng=rng):
+            for _ in range(count):
+                latest[0] = env.step(legal_actions(latest[0]["action_mask"], rng.random(n_envs)))[4]
+
+        steps(200)
+        count = 100 * N_ENVS // n_envs
+        online_stepping.step_many = timed
+        start = time.perf_counter()
+        steps(count)
+        whole = time.perf_counter() - start
+        online_stepping.step_many = step_many
+        tables, e = inner._tables, inner._episodes
+        cells = [f"{1e9 * seconds / (count * n_envs):,.0f}" for seconds in (whole, spent[0])]
+        for decides in (False, True):
+            _again(tables, e, decides, 1)
+            start = time.perf_counter()
+            _again(tables, e, decides, count)
+            cells.append(f"{1e9 * (time.perf_counter() - start) / (count * n_envs):,.0f}")
+        rows.append([f"{n_envs:,}", *cells])
+    print("PartialLoadingOnline: ns of an environment's step, random legal actions.\n")
+    print_table(["environments", "all", "compiled", "observe, again", "decide, again"], rows)
 
 
 def parts() -> None:
@@ -205,6 +256,7 @@ def main() -> None:
     keep_to_one_core()
     describe_machine()
     parts()
+    parts_online()
     for n_envs in (64, 1024):
         vector_step(n_envs)
 

@@ -36,7 +36,7 @@ from pl_env.online.arrays import (
     Floats,
     Tables,
 )
-from pl_env.online.dynamics import batch_ns, deadline_of, decide, load_ns, serve, uploads_of
+from pl_env.online.dynamics import batch_ns, deadline_of, decide_inlined, load_ns, serve_inlined, uploads_of
 
 RULES = (*("fifo", "edf", "greedy", "max-overlap", "largest-queue", "clockwork", "urgent-greedy", "random-model"),)
 FIFO, EDF, GREEDY, MAX_OVERLAP, LARGEST_QUEUE, CLOCKWORK, URGENT_GREEDY, RANDOM_MODEL = range(len(RULES))
@@ -169,8 +169,8 @@ def run(t: Tables, e: Episode, n: int, action: int) -> None:
     """Run a legal batch, and go on to the next decision."""
     t, e = borrowed(t), borrowed(e)
     batch_cap = e.cap[0]
-    serve(t, e, n, action // batch_cap, action % batch_cap + 1, eviction_of(t), -1)
-    decide(t, e, n)
+    serve_inlined(t, e, n, action // batch_cap, action % batch_cap + 1, eviction_of(t), -1)
+    decide_inlined(t, e, n)
 
 
 @compiled

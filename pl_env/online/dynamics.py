@@ -226,6 +226,12 @@ def _find_windows(t: Tables, e: Episode, n: int, model: int, head: int, end: int
 def decide(t: Tables, e: Episode, n: int) -> bool:
     """Go on from now to the first decision: a time with a legal batch; return whether there is one."""
     t, e = borrowed(t), borrowed(e)
+    return decide_inlined(t, e, n)
+
+
+@inlined
+def decide_inlined(t: Tables, e: Episode, n: int) -> bool:
+    """`decide`, as a part of another kernel."""
     choices = 0
     while True:
         _admit(e, n)
@@ -280,6 +286,12 @@ def serve(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, prefe
         preferred: Model whose blocks leave first; -1 for none.
     """
     t, e = borrowed(t), borrowed(e)
+    serve_inlined(t, e, n, model, size, rule, preferred)
+
+
+@inlined
+def serve_inlined(t: Tables, e: Episode, n: int, model: int, size: int, rule: int, preferred: int) -> None:
+    """`serve`, as a part of another kernel."""
     start = e.state[n, NOW]
     upload, load = uploads_of(e, n, model, size), load_ns(e.models[n, MISSING_NS, model], t.options[OVERHEAD])
     compute = t.models[PER_SAMPLE, model] * size + t.models[PER_BATCH, model]

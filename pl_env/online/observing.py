@@ -89,6 +89,12 @@ def observe(t: Tables, e: Episode, n: int) -> None:
     Each loop over all models is simple enough for vector instructions.
     """
     t, e = borrowed(t), borrowed(e)
+    observe_inlined(t, e, n)
+
+
+@inlined
+def observe_inlined(t: Tables, e: Episode, n: int) -> None:
+    """`observe`, as a part of another kernel."""
     n_models, batch_cap, now = e.models.shape[2], e.cap[0], e.state[n, NOW]
     longest, largest_load = np.float32(1.0 / t.scales[LONGEST_DEADLINE]), np.float32(1.0 / t.scales[LARGEST_LOAD])
     memory, one, nothing = np.float32(1.0 / MEMORY_NS), np.float32(1.0), np.float32(0.0)

@@ -23,8 +23,8 @@ from pl_env.online.arrays import (
     Tables,
 )
 from pl_env.online.arrivals import Draws, draw_users
-from pl_env.online.dynamics import begin, decide, serve, wait
-from pl_env.online.observing import observe, show_nothing
+from pl_env.online.dynamics import begin, decide_inlined, serve_inlined, wait
+from pl_env.online.observing import observe, observe_inlined, show_nothing
 
 _AHEAD = 2
 """Episodes between the one that steps and the one whose rows are fetched into the cache."""
@@ -35,7 +35,7 @@ REFUSED, WAITED, RAN = range(3)
 """What came of an action."""
 
 
-@compiled
+@inlined
 def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
     """Take an action if it is legal, and go on to the next decision; a refused one ends the episode.
 
@@ -46,22 +46,24 @@ def act(t: Tables, e: Episode, n: int, action: int, preferred: int) -> int:
         action: model · b_cap + size - 1, or I · b_cap to wait.
         preferred: Model whose blocks leave first; -1 for none.
     """
-    t, e = borrowed(t), borrowed(e)
-    batch_cap = e.cap[0]
+    batch_cap, came = e.cap[0], REFUSED
     waits = t.models.shape[1] * batch_cap
-    if e.state[n, CHOICES] > 0 and action == waits and e.state[n, ARRIVED] < e.state[n, LAST]:
-        wait(e, n)
-        decide(t, e, n)
-        return WAITED
     model, size = action // batch_cap, action % batch_cap + 1
-    if e.state[n, CHOICES] == 0 or not 0 <= action < waits or size > e.models[n, LEGAL, model]:
+    if e.state[n, CHOICES] > 0:
+        if action == waits:
+            if e.state[n, ARRIVED] < e.state[n, LAST]:
+                wait(e, n)
+                came = WAITED
+        elif 0 <= action < waits and size <= e.models[n, LEGAL, model]:
+            rule = t.options[EVICTION]
+            serve_inlined(t, e, n, model, size, DEMAND if rule == AGENT else rule, preferred)
+            came = RAN
+    if came == REFUSED:
         e.state[n, CHOICES] = 0
         e.state[n, BEFORE] = e.state[n, NOW]
-        return REFUSED
-    rule = t.options[EVICTION]
-    serve(t, e, n, model, size, DEMAND if rule == AGENT else rule, preferred)
-    decide(t, e, n)
-    return RAN
+    else:
+        decide_inlined(t, e, n)
+    return came
 
 
 @compiled
@@ -79,7 +81,7 @@ def step_one(t: Tables, e: Episode, action: int, preferred: int) -> int:
     """Take an action in row 0, and observe."""
     t, e = borrowed(t), borrowed(e)
     came = act(t, e, 0, action, preferred)
-    observe(t, e, 0)
+    observe_inlined(t, e, 0)
     return came
 
 
@@ -153,6 +155,6 @@ def step_many(
         if skipped[n]:
             continue
         came[n] = act(t, e, n, actions[n], preferred[n])
-        observe(t, e, n)
+        observe_inlined(t, e, n)
         if came[n] == RAN:
             rewards[n] = (actions[n] % batch_cap + 1) / e.state[n, N_USERS]

@@ -1,0 +1,1 @@
+"""PartialLoadingOnline's agents beside the planners."""
