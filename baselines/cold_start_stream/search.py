@@ -13,7 +13,7 @@ from baselines.cold_start_stream.serving import serve_myopically
 from pl_env.cold_start_stream.dynamics import LRU, PROMPT, Memory, Tables, new_memory, place
 from pl_env.cold_start_stream.instance import Instance
 from pl_env.cold_start_stream.plan import Plan
-from pl_env.cold_start_stream.stepping import see_actions
+from pl_env.cold_start_stream.stepping import legal_victim, see_actions
 from pl_env.compiling import compiled
 
 Ints = NDArray[np.int64]
@@ -78,7 +78,8 @@ def serve_one(t: Tables, m: Memory, prices: Prices, victims: Ints) -> None:
     stages = np.empty((len(t.memory_bytes), 2), dtype=np.int64)
     count = plan_prompt(t, m, m.used_at, prices, stages)
     for n in range(count):
-        place(t, m, stages[n, 0], stages[n, 1], victims[stages[n, 0]])
+        device, layers = stages[n]
+        place(t, m, device, layers, legal_victim(t, m, device, layers, victims[device]))
 
 
 @compiled

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pl_env.cold_start_stream.dynamics import (
     FINISH,
     LAST,
+    LRU,
     PLACED,
     PROMPT,
     START,
@@ -71,16 +72,26 @@ def see_actions(t: Tables, m: Memory, mask: Mask) -> None:
             mask[k, count - 1, 0] = 1
             if excess_bytes(t, m, prompt, k, placed, placed + count) > 0:
                 for victim in range(len(t.n_layers)):
-                    mask[k, count - 1, victim + 1] = _can_leave(m, k, victim, model, placed, placed + count)
+                    if has_others(m, k, victim, model, placed, placed + count):
+                        mask[k, count - 1, victim + 1] = 1
 
 
 @compiled
-def _can_leave(m: Memory, device: int, victim: int, model: int, first: int, last: int) -> int:
+def has_others(m: Memory, device: int, victim: int, model: int, first: int, last: int) -> bool:
     """Whether a model has layers on a device besides first .. last - 1 of the model that is placed."""
     for layer in range(m.used_at.shape[2]):
         if m.used_at[device, victim, layer] and not (victim == model and first <= layer < last):
-            return 1
-    return 0
+            return True
+    return False
+
+
+@compiled
+def legal_victim(t: Tables, m: Memory, device: int, count: int, victim: int) -> int:
+    """The model that is to leave first when a device takes the next layers, or `LRU` where it cannot be named."""
+    prompt, first = m.state[PROMPT], m.state[PLACED]
+    if victim < 0 or excess_bytes(t, m, prompt, device, first, first + count) <= 0:
+        return LRU
+    return victim if has_others(m, device, victim, t.model[prompt], first, first + count) else LRU
 
 
 @compiled
