@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.agent import TrainedAgent
-from agents.cold_start_stream.network import NetworkConfig, PriceNetwork, layers_of
+from agents.cold_start_stream.network import PriceNetwork, layers_of
 from agents.cold_start_stream.playing import plan_with_prices
 from agents.evolution import weights_of
 from pl_env.cold_start_stream.dynamics import N_STAGES
@@ -25,25 +25,20 @@ class Agent(TrainedAgent):
     def __init__(self, network: PriceNetwork, trained_on: dict[str, Any] | None = None) -> None:
         """Wrap a network; see `agents.agent.TrainedAgent`."""
         super().__init__(network, trained_on)
-        config = network.config
-        self._layers = layers_of(weights_of(network), config.hidden, config.kept)
+        self._layers = layers_of(weights_of(network))
         self._stages: list[list[int]] = []
         self._instance: Instance | None = None
         self._next = -1
 
     @property
     def network_config(self) -> dict[str, Any]:
-        """The fields of its `NetworkConfig`."""
-        return self.network.config.to_dict()
+        """Nothing: all are alike."""
+        return {}
 
     @classmethod
     def build_network(cls, config: dict[str, Any]) -> PriceNetwork:
-        """A network with fresh weights.
-
-        Raises:
-            InvalidValue: A number is out of range.
-        """
-        return PriceNetwork(NetworkConfig(**config))
+        """A network with fresh weights."""
+        return PriceNetwork(**config)
 
     def act(self, observation: Any, info: dict[str, Any], env: ColdStartStreamEnv) -> int:
         """The next stage of the present prompt's plan.

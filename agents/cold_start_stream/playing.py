@@ -38,17 +38,9 @@ def plan_with_prices(t: Tables, m: Memory, layers: Layers, stages: Ints) -> int:
 
 
 @compiled
-def play(t: Tables, m: Memory, weights: Floats, hidden: int, kept: int) -> None:
-    """Serve all prompts that are left by one policy.
-
-    Args:
-        t: The instance.
-        m: Where it stands; in and out.
-        weights: float64 (weights,).
-        hidden: Units of the network, see `NetworkConfig`.
-        kept: Likewise.
-    """
-    layers = layers_of(weights, hidden, kept)
+def play(t: Tables, m: Memory, weights: Floats) -> None:
+    """Serve all prompts that are left by one policy, of so many weights (weights,)."""
+    layers = layers_of(weights)
     stages = np.empty((len(t.memory_bytes), 3), dtype=np.int64)
     while m.state[PROMPT] < len(t.model):
         count = plan_with_prices(t, m, layers, stages)
@@ -58,9 +50,9 @@ def play(t: Tables, m: Memory, weights: Floats, hidden: int, kept: int) -> None:
 
 
 @compiled
-def play_many(t: Tables, begun: Memory, weights: Floats, hidden: int, kept: int, latency: Floats) -> None:
+def play_many(t: Tables, begun: Memory, weights: Floats, latency: Floats) -> None:
     """Let policies play the same stream; the sum of latencies of each in nanoseconds, float64 (policies,), out."""
     for policy in range(len(weights)):
         m = Memory(begun.used_at.copy(), begun.state.copy(), begun.stages, begun.finish_ns.copy())
-        play(t, m, weights[policy], hidden, kept)
+        play(t, m, weights[policy])
         latency[policy] = float((m.finish_ns - t.arrival_ns).sum())

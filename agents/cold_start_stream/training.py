@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.cold_start_stream.agent import Agent
-from agents.cold_start_stream.network import NetworkConfig, PriceNetwork
+from agents.cold_start_stream.network import PriceNetwork
 from agents.cold_start_stream.playing import play_many
 from agents.evolution import Evolution, EvolutionConfig
 from agents.training import TrainingResult, train_in_stages
@@ -24,11 +24,10 @@ from pl_env.seeds import TRAINING_STREAM, small_seed
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What network to train, and how.
+    """How to train.
 
     Attributes:
-        seed: Seed of weights, episodes and noise.
-        network: Its size.
+        seed: Seed of episodes and noise.
         evolution: The stage.
 
     Raises:
@@ -36,10 +35,9 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    network: NetworkConfig = field(default_factory=NetworkConfig)
     evolution: EvolutionConfig = field(
         default_factory=lambda: EvolutionConfig(
-            rounds=30, generations=5, pairs=16, episodes=16, noise=0.1, learning_rate=0.03, averaging=0.1
+            rounds=30, generations=4, pairs=12, episodes=12, noise=0.1, learning_rate=0.03, averaging=0.1
         )
     )
 
@@ -54,8 +52,8 @@ class WholeStreams:
     The return is the share of the myopic planner's latency that is saved, so that slow sites count as much as others.
     """
 
-    def __init__(self, scenario: Scenario, network: NetworkConfig) -> None:
-        self._scenario, self._network = scenario, network
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
 
     def __call__(
         self, weights: NDArray[np.float64], episodes: int, rng: np.random.Generator
@@ -65,8 +63,7 @@ class WholeStreams:
         for episode in range(episodes):
             instance = self._scenario.sample(rng)
             latency = np.empty(len(weights))
-            sizes = self._network.hidden, self._network.kept
-            play_many(instance.tables, instance.begun(), weights, *sizes, latency)
+            play_many(instance.tables, instance.begun(), weights, latency)
             saved[:, episode] = 1.0 - latency / myopic_latency(instance)
         return saved, len(weights) * episodes * self._scenario.n_prompts
 
@@ -104,6 +101,6 @@ def train(
     torch.set_num_threads(1)
     torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
     trained_on = {"scenario": scenario.to_dict(), "config": asdict(config)}
-    agent = Agent(PriceNetwork(config.network), trained_on)
-    stage = Evolution(WholeStreams(scenario, config.network), config.evolution, config.seed)
+    agent = Agent(PriceNetwork(), trained_on)
+    stage = Evolution(WholeStreams(scenario), config.evolution, config.seed)
     return train_in_stages(agent, [stage], out, resume=resume, progress=progress, watch=watch)

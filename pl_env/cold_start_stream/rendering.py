@@ -55,7 +55,8 @@ def draw(axes: Axes, plan: Plan, instance: Instance, title: str) -> None:
             axes.barh(-stage.device, width, left=left, height=0.7, color=colour)
         last = max(last, stage.finish_ns / NS_PER_SECOND)
     for n, arrival in enumerate(instance.arrival_ns.tolist()):
-        axes.plot([arrival / NS_PER_SECOND], [0.75], marker="v", color=_colour(int(instance.model[n])), clip_on=False)
+        if arrival / NS_PER_SECOND <= last:
+            axes.plot([arrival / NS_PER_SECOND], [0.65], marker="v", color=_colour(int(instance.model[n])))
     axes.set_yticks([-k for k in range(instance.n_devices)], [f"device {k + 1}" for k in range(instance.n_devices)])
     axes.set_ylim(-instance.n_devices + 0.4, 0.9)
     axes.set_xlim(0, 1.02 * last)
