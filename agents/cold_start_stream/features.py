@@ -1,4 +1,4 @@
-"""What the agent sees when a prompt begins, compiled: of each device, and of each model on each device.
+"""Candidate plans for a prompt, and what the agent sees of each, compiled.
 
 It sees what an observer of the devices sees: what is in memory, who has asked so far, and who waits. Prompts that
 arrive later are in the instance, too, and are not looked at.
@@ -11,60 +11,88 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pl_env.cold_start_stream.dynamics import PROMPT, STAMP, START, Memory, Tables
+from baselines.cold_start_stream.planning import Prices, least_time, plan_prompt
+from baselines.cold_start_stream.search import copy_memory
+from baselines.cold_start_stream.serving import serve_myopically
+from pl_env.cold_start_stream.dynamics import LAST, LRU, PROMPT, START, Memory, Tables, place
+from pl_env.cold_start_stream.stepping import legal_victim, unit_ns
 from pl_env.compiling import compiled
 
+Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-DEVICE, KEPT = 16, 9
-"""Features of a device, and of a model on a device."""
+CANDIDATES, AFTER, CONTEXT = 12, 12, 8
+"""Plans to choose from; what is seen of where each leads; and of the prompt."""
 
 _RECENT = 0.85
 """What a request counts for a prompt later."""
 
+_AHEAD = 3
+"""Prompts of the queue that are played behind a candidate."""
+
 
 class Scene(NamedTuple):
-    """A prompt that begins."""
+    """A prompt that begins, and its candidates."""
 
-    device: Floats  # (K, 16)
-    kept: Floats  # (K, M, 9)
+    context: Floats  # (8,)
+    after: Floats  # (12, 12)
+    stages: Ints  # (12, K, 3) device, layers, model that is to leave first
+    counts: Ints  # (12,) stages of each
     asked: Floats  # (M,) recent requests, a share of all
     soon: Floats  # (M,) 1 / the model's first place in the queue; 0 where nobody waits for it
+    latest: Ints  # (M,) the last prompt for the model that has arrived, or -1
 
 
 @compiled
 def new_scene(n_devices: int, n_models: int) -> Scene:
     """Room for a prompt."""
     return Scene(
-        np.zeros((n_devices, DEVICE)), np.zeros((n_devices, n_models, KEPT)), np.zeros(n_models), np.zeros(n_models)
+        np.zeros(CONTEXT),
+        np.zeros((CANDIDATES, AFTER)),
+        np.zeros((CANDIDATES, n_devices, 3), dtype=np.int64),
+        np.zeros(CANDIDATES, dtype=np.int64),
+        np.zeros(n_models),
+        np.zeros(n_models),
+        np.zeros(n_models, dtype=np.int64),
     )
 
 
 @compiled
-def describe(t: Tables, m: Memory, scene: Scene) -> None:
-    """Fill a scene with the prompt that is served."""
-    prompt, k_all = m.state[PROMPT], len(t.memory_bytes)
-    model, waiting = t.model[prompt], _look_at_prompts(t, m, scene)
-    load, compute = t.load_ns[:, model].astype(np.float64), t.compute_ns[prompt].astype(np.float64)
-    mean_load, mean_compute = load.mean() + 1.0, compute.mean() + 1.0
-    total = float(t.memory_bytes.sum())
-    size = float(t.n_layers[model] * t.weight_bytes[model])
-    progress = prompt / len(t.model)
-    for k in range(k_all):
-        out = scene.device[k]
-        held, popular, awaited = _describe_kept(t, m, k, scene)
-        memory = max(1.0, float(t.memory_bytes[k]))
-        out[0] = 1.0
-        out[1], out[2] = np.log((load[k] + 1.0) / mean_load), np.log((compute[k] + 1.0) / mean_compute)
-        out[3] = np.log(mean_load / mean_compute) / 3.0
-        out[4], out[5] = memory / total, memory / size
-        out[6] = scene.kept[k, model, 0]
-        out[7] = 1.0 - min(1.0, held / memory)
-        out[8], out[9] = popular / memory, awaited / memory
-        out[10], out[11] = scene.asked[model], scene.soon[model]
-        out[12], out[13] = waiting / (waiting + 2.0), progress
-        out[14] = np.log(1.0 + t.transfer_ns[prompt, :, k].mean() / mean_compute) / 3.0
-        out[15] = total / size - 1.0
+def describe(t: Tables, m: Memory, trial: Memory, scene: Scene) -> None:
+    """Plan all candidates for the present prompt, and say where each leads.
+
+    Args:
+        t: The instance.
+        m: Where it stands.
+        trial: Room for another such.
+        scene: Out.
+    """
+    prompt, unit = m.state[PROMPT], unit_ns(t)
+    waiting = _look_at_prompts(t, m, scene)
+    _see_context(t, m, waiting, unit, scene)
+    for candidate in range(CANDIDATES):
+        _plan(t, m, candidate, scene)
+        copy_memory(m, trial)
+        take(t, trial, scene, candidate)
+        out = scene.after[candidate]
+        out[0] = (trial.finish_ns[prompt] - m.state[START]) / unit
+        _see_memory(t, trial, prompt, unit, scene, out)
+        _see_times(t, trial, prompt, unit, scene, out)
+        ahead = min(waiting, _AHEAD)
+        serve_myopically(t, trial, prompt + 1 + ahead, True)
+        out[1] = 0.0
+        for n in range(prompt, prompt + 1 + ahead):
+            out[1] += (trial.finish_ns[n] - m.state[START]) / unit
+        out[2] = (trial.finish_ns[prompt + ahead] - m.state[START]) / unit
+        out[3] = out[2] * min(waiting - ahead, 10) / 4.0
+
+
+@compiled
+def take(t: Tables, m: Memory, scene: Scene, candidate: int) -> None:
+    """Serve the present prompt by a candidate."""
+    for n in range(scene.counts[candidate]):
+        device, count, victim = scene.stages[candidate, n]
+        place(t, m, device, count, legal_victim(t, m, device, count, victim))
 
 
 @compiled
@@ -73,49 +101,125 @@ def _look_at_prompts(t: Tables, m: Memory, scene: Scene) -> int:
     prompt = m.state[PROMPT]
     scene.asked[:] = 0.0
     scene.soon[:] = 0.0
+    scene.latest[:] = -1
     for n in range(prompt + 1):
         scene.asked[:] *= _RECENT
         scene.asked[t.model[n]] += 1.0
+        scene.latest[t.model[n]] = n
     scene.asked[:] /= scene.asked.sum()
     waiting = 0
     while prompt + 1 + waiting < len(t.model) and t.arrival_ns[prompt + 1 + waiting] <= m.state[START]:
         waiting += 1
         other = t.model[prompt + waiting]
+        scene.latest[other] = prompt + waiting
         if scene.soon[other] == 0.0:
             scene.soon[other] = 1.0 / waiting
     return waiting
 
 
 @compiled
-def _describe_kept(t: Tables, m: Memory, k: int, scene: Scene) -> tuple[float, float, float]:
-    """A device's models; gives bytes in memory, and of other models' times their requests, and their queue."""
+def _see_context(t: Tables, m: Memory, waiting: int, unit: float, scene: Scene) -> None:
     prompt = m.state[PROMPT]
-    present, now = t.model[prompt], m.state[STAMP] + prompt
-    bytes_held, popular, awaited = 0.0, 0.0, 0.0
+    model = t.model[prompt]
+    out = scene.context
+    out[0], out[1] = scene.asked[model], scene.soon[model]
+    out[2], out[3] = min(waiting, 10) / 4.0, prompt / len(t.model)
+    out[4] = t.memory_bytes.sum() / (t.n_layers[model] * t.weight_bytes[model]) - 1.0
+    out[5] = t.n_layers[model] * t.compute_ns[prompt].mean() / unit
+    out[6] = len(t.memory_bytes) / 4.0 - 1.0
+    out[7] = (t.n_layers * t.weight_bytes).sum() / t.memory_bytes.sum() - 1.0
+
+
+@compiled
+def _plan(t: Tables, m: Memory, candidate: int, scene: Scene) -> None:
+    """A candidate's stages: six ways to price, of which the first is myopic, and two to evict: as ever, and the model
+    that is asked for least.
+    """
+    k_all, prompt = len(t.memory_bytes), m.state[PROMPT]
+    model = t.model[prompt]
+    load, compute = t.load_ns[:, model], t.compute_ns[prompt]
+    kept = np.zeros(k_all)
+    for device in range(k_all):
+        kept[device] = _worth(t, m, device, model, scene)
+    zeros = np.zeros((k_all, k_all), dtype=np.int64)
+    prices = Prices(np.zeros(k_all, dtype=np.int64), np.zeros(k_all, dtype=np.int64), zeros)
+    way = candidate % 6
+    for k in range(k_all):
+        if way == 1:  # loads are dear where they drive out what is asked for
+            prices.loaded[k] = int(0.5 * load[k] * kept[k])
+        elif way == 2:
+            prices.loaded[k] = int(1.5 * load[k] * kept[k])
+        elif way == 3:  # computation counts more
+            prices.layer[k] = compute[k] // 2
+        elif way == 4 and k == kept.argmax():  # spare the memory that is worth most
+            prices.loaded[k] = load[k]
+        elif way == 5 and compute[k] < compute.mean():  # go to fast devices
+            prices.loaded[k] = -load[k] // 2
+    planned = np.empty((k_all, 2), dtype=np.int64)
+    count = plan_prompt(t, m, m.used_at, prices, planned)
+    scene.counts[candidate] = count
+    victim = LRU if candidate < 6 else int((scene.asked + scene.soon).argmin())
+    for n in range(count):
+        scene.stages[candidate, n, 0], scene.stages[candidate, n, 1] = planned[n, 0], planned[n, 1]
+        scene.stages[candidate, n, 2] = victim
+
+
+@compiled
+def _worth(t: Tables, m: Memory, k: int, present: int, scene: Scene) -> float:
+    """What other models' layers in a device's memory are worth: their share of it, times how much they are asked."""
+    held = 0.0
     for q in range(len(t.n_layers)):
-        count, newest, elsewhere = 0, 0, 0
-        for layer in range(t.n_layers[q]):
-            at = m.used_at[k, q, layer]
-            if at:
-                count += 1
-                newest = max(newest, at)
-                for other in range(len(t.memory_bytes)):
-                    if other != k and m.used_at[other, q, layer]:
-                        elsewhere += 1
-                        break
-        size = float(count * t.weight_bytes[q])
-        bytes_held += size
         if q != present:
-            popular += size * scene.asked[q]
-            awaited += size * scene.soon[q]
-        out = scene.kept[k, q]
-        out[0] = count / t.n_layers[q]
-        out[1], out[2] = scene.asked[q], scene.soon[q]
-        out[3] = 1.0 if q == present else 0.0
-        out[4] = elsewhere / max(1, count)
-        age = float(now - newest) if newest else 0.0
-        out[5] = age / (age + 4.0)
-        out[6] = np.log((t.load_ns[k, q] + 1.0) / (t.load_ns[:, q].mean() + 1.0))
-        out[7] = size / max(1.0, float(t.memory_bytes[k]))
-        out[8] = 1.0
-    return bytes_held, popular, awaited
+            count = 0
+            for layer in range(t.n_layers[q]):
+                if m.used_at[k, q, layer]:
+                    count += 1
+            held += count * t.weight_bytes[q] * (scene.asked[q] + scene.soon[q])
+    return float(held / max(1, t.memory_bytes[k]))
+
+
+@compiled
+def _see_memory(t: Tables, m: Memory, prompt: int, unit: float, scene: Scene, out: Floats) -> None:
+    """What the memories are worth: loads that are missing, computation where layers are warm, and changes of device."""
+    out[4:9] = 0.0
+    compute = t.compute_ns[prompt]
+    for q in range(len(t.n_layers)):
+        together = 0.0
+        for k in range(len(t.memory_bytes)):
+            together += 1.0 / max(1, t.load_ns[k, q])
+        missing, work, changes, before = 0, 0.0, 0, -1
+        for layer in range(t.n_layers[q]):
+            best = -1
+            for k in range(len(t.memory_bytes)):
+                if m.used_at[k, q, layer] and (best < 0 or compute[k] < compute[best] or k == before):
+                    best = k
+                    if k == before:
+                        break
+            if best < 0:
+                missing += 1
+                work += compute.mean()
+            else:
+                work += compute[best]
+                changes += 1 if before >= 0 and best != before else 0
+                before = best
+        load = missing / together / unit
+        out[4] += scene.asked[q] * load
+        out[5] += scene.soon[q] * load
+        out[6] += scene.asked[q] * work / unit
+        out[7] += scene.soon[q] * work / unit
+        out[8] += scene.asked[q] * changes / 4.0
+
+
+@compiled
+def _see_times(t: Tables, m: Memory, prompt: int, unit: float, scene: Scene, out: Floats) -> None:
+    """How long prompts such as the last ones for each model would take with what is in memory."""
+    out[9:12] = 0.0
+    state = np.zeros_like(m.state)
+    for q in range(len(t.n_layers)):
+        if scene.latest[q] >= 0:
+            state[PROMPT], state[LAST] = scene.latest[q], -1
+            time = least_time(t, state, m.used_at) / unit
+            out[9] += scene.asked[q] * time
+            out[10] += scene.soon[q] * time
+            if q == t.model[prompt]:
+                out[11] = time

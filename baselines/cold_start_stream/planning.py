@@ -72,10 +72,13 @@ def _pipeline(t: Tables, state: Ints, warm: Ints, prices: Prices) -> tuple[Pipel
     prompt, done = state[PROMPT], state[PLACED]
     model = t.model[prompt]
     left, n_all = t.n_layers[model] - done, len(t.memory_bytes)
-    devices = np.array(
-        [k for k in range(n_all) if not state[USED] >> k & 1 and capacity(t, prompt, k) > 0], dtype=np.int64
-    )
-    n = len(devices)
+    devices = np.empty(n_all, dtype=np.int64)
+    n = 0
+    for device in range(n_all):
+        if not state[USED] >> device & 1 and capacity(t, prompt, device) > 0:
+            devices[n] = device
+            n += 1
+    devices = devices[:n]
     load, compute = np.zeros((n, left + 1), dtype=np.int64), np.zeros((n, left + 1), dtype=np.int64)
     highest = np.empty((n, left + 1), dtype=np.int64)
     transfer, entry = np.zeros((left, n, n), dtype=np.int64), np.zeros(n, dtype=np.int64)

@@ -18,9 +18,9 @@ from pl_env.cold_start_stream.validation import check
 from pl_env.errors import PlEnvError, UnknownName
 
 SEED = 0
-N_INSTANCES = 100
-CANDIDATES = 40
-RECIPES = {"cold-start-stream-100": Scenario.preset("default")}
+N_INSTANCES = 40
+CANDIDATES = 24
+RECIPES = {"cold-start-stream-40": Scenario.preset("default")}
 """Scenario of each set's instances; `rollout-search` finds the plans, `lower_bound` proves how far they can be."""
 
 

@@ -103,6 +103,8 @@ class ColdStartStreamEnv(gymnasium.Env[Observation, np.int64]):
     - `render_mode`: "ansi", "rgb_array" or "human".
     - any field of `Scenario`, in place of the scenario's own.
 
+    Its attributes ``most_layers`` and ``most_models`` are L_max and M, by which actions are counted.
+
     >>> import gymnasium as gym, pl_env.cold_start_stream
     >>> env = gym.make("ColdStartStream-v0", n_prompts=3)
     >>> observation, info = env.reset(seed=0)
@@ -142,17 +144,18 @@ class ColdStartStreamEnv(gymnasium.Env[Observation, np.int64]):
         self.invalid_action = invalid_action
         self.render_mode = render_mode
         self._viewer: Any = None
+        self.most_layers, self.most_models = self.scenario.most_layers, len(self.scenario.models)
         sizes = self.scenario.most_devices, self.most_layers, self.most_models
         self._mask = np.zeros((*sizes[:2], sizes[2] + 1), dtype=np.int8)
-        self._seen = np.zeros(sum(size for _, _, size in stepping.parts(*sizes)), dtype=np.float32)
+        self._parts = stepping.parts(*sizes)
+        self._seen = np.zeros(sum(size for _, _, size in self._parts), dtype=np.float32)
         self._instance: Instance | None = None
         self._tables: Tables
         self._memory: Memory
         self._unit = 1.0
         self.action_space = spaces.Discrete(self._mask.size)
-        shapes = {key: shape for key, shape, _ in stepping.parts(*sizes)}
         self.observation_space = spaces.Dict(  # type: ignore[assignment]
-            {key: spaces.Box(0.0, 1.0, shape) for key, shape in shapes.items()}
+            {key: spaces.Box(0.0, 1.0, shape) for key, shape, _ in self._parts}
         )
 
     # ------------------------------------------------------------ Gymnasium's interface
@@ -199,14 +202,14 @@ class ColdStartStreamEnv(gymnasium.Env[Observation, np.int64]):
 
     def _observation(self) -> Observation:
         found, start = {}, 0
-        for key, shape, size in stepping.parts(self._mask.shape[0], self.most_layers, self.most_models):
+        for key, shape, size in self._parts:
             found[key] = self._seen[start : start + size].reshape(shape).copy()
             start += size
         return found
 
     def _info(self, invalid: bool) -> dict[str, Any]:
         done = int(self._memory.state[PROMPT])
-        latency = sum((self._memory.finish_ns[:done] - self.instance.arrival_ns[:done]).tolist())
+        latency = sum((self._memory.finish_ns[:done] - self._tables.arrival_ns[:done]).tolist())
         return {
             "action_mask": self._mask.reshape(-1).copy(),
             "invalid_action": invalid,
@@ -316,16 +319,6 @@ class ColdStartStreamEnv(gymnasium.Env[Observation, np.int64]):
     def any_legal(self) -> bool:
         """Whether the episode goes on."""
         return bool(self._memory.state[PROMPT] < self.instance.n_prompts)
-
-    @property
-    def most_layers(self) -> int:
-        """L_max, by which actions are counted."""
-        return self.scenario.most_layers
-
-    @property
-    def most_models(self) -> int:
-        """M, by which actions are counted."""
-        return len(self.scenario.models)
 
     @property
     def reward_unit(self) -> float:
