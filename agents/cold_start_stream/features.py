@@ -132,9 +132,7 @@ def _see_context(t: Tables, m: Memory, waiting: int, unit: float, scene: Scene) 
 
 @compiled
 def _plan(t: Tables, m: Memory, candidate: int, scene: Scene) -> None:
-    """A candidate's stages: six ways to price, of which the first is myopic, and two to evict: as ever, and the model
-    that is asked for least.
-    """
+    """A candidate's stages: six ways to price, the first is myopic, and two to evict: last use, and least asked for."""
     k_all, prompt = len(t.memory_bytes), m.state[PROMPT]
     model = t.model[prompt]
     load, compute = t.load_ns[:, model], t.compute_ns[prompt]

@@ -54,7 +54,7 @@ class ImitationConfig:
         InvalidValue: A field is out of range.
     """
 
-    rounds: int = 8
+    rounds: int = 10
     episodes: int = 16
     horizon: int = 8
     exploration: float = 0.2
@@ -178,9 +178,7 @@ def label(scenario: Scenario, config: ImitationConfig, seed: tuple[int, ...]) ->
         others = rng.integers(1, CANDIDATES, size=n)
         taken = np.where(rng.random(n) < config.exploration, others, 0)
         memories = (instance.begun(), instance.begun())
-        label_stream(
-            instance.tables, *memories, taken, config.horizon, context[episode], after[episode], cost[episode]
-        )
+        label_stream(instance.tables, *memories, taken, config.horizon, context[episode], after[episode], cost[episode])
     cut = np.clip(cost, -_LARGEST, _LARGEST)
     arrays = (context.reshape(-1, CONTEXT), after.reshape(-1, CANDIDATES, AFTER), cut.reshape(-1, CANDIDATES))
     return Labels(*(torch.from_numpy(array.astype(np.float32)) for array in arrays))
@@ -224,4 +222,4 @@ def _later(t: Tables, m: Memory, trial: Memory, scene: Scene, candidate: int, ho
     last, value = trial.state[PROMPT], 0.0
     for n in range(first, last):
         value += float(trial.finish_ns[n] - t.arrival_ns[first])
-    return value + float(trial.finish_ns[last - 1] - t.arrival_ns[first]) * min(len(t.model) - last, _TAIL)
+    return float(value + float(trial.finish_ns[last - 1] - t.arrival_ns[first]) * min(len(t.model) - last, _TAIL))

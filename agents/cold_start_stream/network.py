@@ -63,4 +63,4 @@ class CandidateNetwork(nn.Module):
         around = torch.cat([context[:, None].expand(-1, CANDIDATES, -1), after, gained, which], dim=2)
         scores = self.linear(gained)[:, :, 0] + self.head(self.body(around))[:, :, 0]
         is_another = (gained != 0).any(dim=2)
-        return scores * is_another
+        return torch.where(is_another, scores, 0.0)

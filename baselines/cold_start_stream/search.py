@@ -92,7 +92,7 @@ def try_plan(t: Tables, m: Memory, trial: Memory, prices: Prices, victims: Ints,
     last, value = trial.state[PROMPT], 0.0
     for n in range(first, last):
         value += trial.finish_ns[n] - t.arrival_ns[n]
-    return value + float(trial.finish_ns[last - 1]) * min(len(t.model) - last, _TAIL)
+    return float(value + float(trial.finish_ns[last - 1]) * min(len(t.model) - last, _TAIL))
 
 
 @compiled
@@ -138,7 +138,7 @@ def exhaustive(instance: Instance) -> Plan:
 @compiled
 def search_all(t: Tables, used_at: Ints, state: Ints, begun: Memory, masks: NDArray[np.int8], best: Memory) -> None:
     """Depth first over all legal actions; memories and masks have a row for every number of stages."""
-    least, depth, actions = np.int64(2**62), 0, masks[0].size
+    least, depth, actions = 2**62, 0, masks[0].size
     cursor = np.zeros(len(masks), dtype=np.int64)
     choices = masks.shape[3]
     see_actions(t, Memory(used_at[0], state[0], begun.stages, begun.finish_ns), masks[0])
@@ -167,5 +167,3 @@ def search_all(t: Tables, used_at: Ints, state: Ints, begun: Memory, masks: NDAr
         depth += 1
         cursor[depth] = 0
         see_actions(t, child, masks[depth])
-
-

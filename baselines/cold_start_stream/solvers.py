@@ -64,7 +64,7 @@ SOLVERS: tuple[Solver, ...] = (
     _solver(
         "fixed-shares",
         "none",
-        "one plan a model for all its prompts: layers in proportion to 1 / (load + computation), slow computation first",
+        "one plan a model: layers in proportion to 1 / (load + computation), slow ones first",
         fixed_shares,
         why_not=why_not_fixed,
     ),

@@ -28,12 +28,9 @@ _COLD_START = cold_start.Scenario(n_devices=(4, 6), memory_factor=(1.1, 1.6))
 SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "devices and prompts as the cold start's": {"site": _COLD_START, "prompt_tokens": (128, 8192)},
-    "prompts up to 8,192 tokens": {"prompt_tokens": (128, 8192)},
     "spacing 3": {"spacing": 3.0},
-    "spacing 1": {"spacing": 1.0},
     "skew 2": {"skew": 2.0},
     "six models": {"models": ("qwen3-14b", *("llama3-8b",) * 5)},
-    "memory 1.6 to 2.1": {"site": Scenario().site.override(memory_factor=(1.6, 2.1))},
     "memory for all": {"site": Scenario().site.override(memory_factor=(4.0, 4.5))},
 }
 """By what a row says: the fields that differ from the preset."""
@@ -51,7 +48,7 @@ class Arguments:
     """
 
     only: tuple[str, ...] = tuple(SETTINGS)
-    episodes: int = 30
+    episodes: int = 20
 
     def __post_init__(self) -> None:
         for name in self.only:

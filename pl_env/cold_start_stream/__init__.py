@@ -1,4 +1,4 @@
-"""A stream of prompts for several models over the cold start's devices: weights stay warm, and which stay where counts."""
+"""A stream of prompts for several models over the cold start's devices: weights stay warm, and what is where counts."""
 
 from __future__ import annotations
 

@@ -106,7 +106,9 @@ class BenchmarkSet(Stored, ReadOnlyArrays):
             require(found == shape, f"{name}.shape", found, f"{shape}, as of load_ns and model")
 
     def __repr__(self) -> str:
-        return f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {int(self.is_optimal.sum())} certified optima>"
+        return (
+            f"<BenchmarkSet {shown(self.name)}: {len(self)} instances, {int(self.is_optimal.sum())} certified optima>"
+        )
 
     def __len__(self) -> int:
         return len(self.n_devices)

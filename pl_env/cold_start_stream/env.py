@@ -252,7 +252,8 @@ class ColdStartStreamEnv(gymnasium.Env[Observation, np.int64]):
         state, arrival = self._memory.state, self.instance.arrival_ns
         done = int(state[PROMPT])
         spent = sum((self._memory.finish_ns[:done] - arrival[:done]).tolist())
-        return spent + (int(state[FINISH] - arrival[done]) if done < len(arrival) and state[PLACED] else 0)
+        under_way = done < len(arrival) and state[PLACED] > 0
+        return int(spent + (state[FINISH] - arrival[done] if under_way else 0))
 
     def _parsed(self, action: int) -> tuple[int, int, int]:
         """Device, layers, and the model that leaves first or -1."""

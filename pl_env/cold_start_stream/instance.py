@@ -180,7 +180,8 @@ class Instance(Stored, ReadOnlyArrays):
     def capacity(self) -> Ints:
         """Most layers of its model that each device can hold for each prompt, int64 (N, K)."""
         room = np.maximum(0, self.memory_bytes[None] - self.activation_bytes[:, None])
-        return np.minimum(self.n_layers[self.model][:, None], room // self.weight_bytes[self.model][:, None])
+        most = room // self.weight_bytes[self.model][:, None]
+        return np.asarray(np.minimum(self.n_layers[self.model][:, None], most))
 
     @cached_property
     def why_not_placeable(self) -> str | None:
@@ -213,7 +214,7 @@ class Instance(Stored, ReadOnlyArrays):
     @property
     def worst_latency_ns(self) -> int:
         """The sum of all prompts' times from arrival to `worst_finish_ns`."""
-        return sum(self.worst_finish_ns) - sum(self.arrival_ns.tolist())
+        return int(sum(self.worst_finish_ns) - sum(self.arrival_ns.tolist()))
 
     def first_prompt(self, *, warm: bool = True) -> cold_start.Instance:
         """The first prompt alone, as a cold start whose warm layers load in no time; time counts from its start.

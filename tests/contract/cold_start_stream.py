@@ -19,9 +19,9 @@ def tiny() -> tuple[Instance, float]:
     Device 1 loads a layer in 3 ms and computes it in 1, device 2 in 1 and 4; a transfer takes 2. Prompt 1 is soonest
     done by device 1 alone: loaded after 6, done after 8 ms; device 2 first would be done with a layer after 5, and
     device 1 after 8, too, but then there is no device that has both. Prompt 2 begins at 8. Device 1 alone is done at
-    8 + 6 + 2 = 16, and has lost a layer of model 1, for which prompt 3 would wait: 16 + 3 + 2 = 21. But layer 1 on device
-    2, done at 8 + 1 + 4 = 13, and layer 2 on device 1, at 13 + 2 + 1 = 16, is as soon, and leaves model 1 where it is:
-    prompt 3 is done at 18. Nothing is sooner for any of the three: (8 + 11 + 8) / 3 = 9 ms.
+    8 + 6 + 2 = 16, and has lost a layer of model 1, for which prompt 3 would wait: 16 + 3 + 2 = 21. But layer 1 on
+    device 2, done at 8 + 1 + 4 = 13, and layer 2 on device 1, at 13 + 2 + 1 = 16, is as soon, and leaves model 1 where
+    it is: prompt 3 is done at 18. Nothing is sooner for any of the three: (8 + 11 + 8) / 3 = 9 ms.
     """
     return helpers.by_hand([0, 1, 0], [0, 5, 10]), 0.009
 

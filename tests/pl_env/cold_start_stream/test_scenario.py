@@ -29,7 +29,9 @@ def test_gaps_between_arrivals_are_multiples_of_the_unit():
     ratios = []
     for seed in range(200):
         instance = Scenario(n_prompts=20, spacing=2.0).sample(np.random.default_rng(seed))
-        whole = (instance.load_ns[:, instance.model].T + instance.compute_ns) * instance.n_layers[instance.model][:, None]
+        whole = (instance.load_ns[:, instance.model].T + instance.compute_ns) * instance.n_layers[instance.model][
+            :, None
+        ]
         ratios.append(np.diff(instance.arrival_ns).mean() / (1 / (1 / whole).sum(axis=1)).mean())
     assert np.mean(ratios) == pytest.approx(2.0, rel=0.05)
 
