@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from baselines.cold_start_stream.planning import Prices, least_time, plan_prompt
 from baselines.cold_start_stream.search import copy_memory
 from baselines.cold_start_stream.serving import serve_myopically
-from pl_env.cold_start_stream.dynamics import LAST, LRU, PROMPT, START, Memory, Tables, place
+from pl_env.cold_start_stream.dynamics import LAST, LRU, N_STAGES, PROMPT, START, Memory, Tables, place
 from pl_env.cold_start_stream.stepping import legal_victim, unit_ns
 from pl_env.compiling import compiled
 
@@ -74,7 +74,13 @@ def describe(t: Tables, m: Memory, trial: Memory, scene: Scene) -> None:
         _plan(t, m, candidate, scene)
         copy_memory(m, trial)
         take(t, trial, scene, candidate)
-        out = scene.after[candidate]
+        first = m.state[N_STAGES]
+        for n in range(scene.counts[candidate]):  # as played: the victim counts only where something has to leave
+            scene.stages[candidate, n] = trial.stages[first + n]
+        out, same = scene.after[candidate], _same_before(scene, candidate)
+        if same >= 0:
+            out[:] = scene.after[same]
+            continue
         out[0] = (trial.finish_ns[prompt] - m.state[START]) / unit
         _see_memory(t, trial, prompt, unit, scene, out)
         _see_times(t, trial, prompt, unit, scene, out)
@@ -85,6 +91,16 @@ def describe(t: Tables, m: Memory, trial: Memory, scene: Scene) -> None:
             out[1] += (trial.finish_ns[n] - m.state[START]) / unit
         out[2] = (trial.finish_ns[prompt + ahead] - m.state[START]) / unit
         out[3] = out[2] * min(waiting - ahead, 10) / 4.0
+
+
+@compiled
+def _same_before(scene: Scene, candidate: int) -> int:
+    """A candidate before this one that is the same plan, or -1."""
+    count = scene.counts[candidate]
+    for other in range(candidate):
+        if scene.counts[other] == count and (scene.stages[other, :count] == scene.stages[candidate, :count]).all():
+            return other
+    return -1
 
 
 @compiled
