@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.cold_start_stream.planning import Prices, least_time, plan_prompt
+from baselines.cold_start_stream.planning import least_time, no_prices, plan_prompt
 from baselines.cold_start_stream.search import copy_memory
 from baselines.cold_start_stream.serving import serve_myopically
 from pl_env.cold_start_stream.dynamics import LAST, LRU, N_STAGES, PROMPT, START, Memory, Tables, place
@@ -152,11 +152,10 @@ def _plan(t: Tables, m: Memory, candidate: int, scene: Scene) -> None:
     k_all, prompt = len(t.memory_bytes), m.state[PROMPT]
     model = t.model[prompt]
     load, compute = t.load_ns[:, model], t.compute_ns[prompt]
-    kept = np.zeros(k_all)
+    kept = np.zeros(k_all)  # no comprehension: numba mixes its variable up with the loop's below
     for device in range(k_all):
         kept[device] = _worth(t, m, device, model, scene)
-    zeros = np.zeros((k_all, k_all), dtype=np.int64)
-    prices = Prices(np.zeros(k_all, dtype=np.int64), np.zeros(k_all, dtype=np.int64), zeros)
+    prices = no_prices(k_all)
     way = candidate % 6
     for k in range(k_all):
         if way == 1:  # loads are dear where they drive out what is asked for

@@ -20,14 +20,12 @@ class Prices(NamedTuple):
 
     layer: Ints  # (K,) for each layer on a device
     loaded: Ints  # (K,) for each layer that it loads
-    transfer: Ints  # (K, K) for a transfer
 
 
 @compiled
 def no_prices(n_devices: int) -> Prices:
     """Time alone."""
-    zeros = np.zeros(n_devices, dtype=np.int64)
-    return Prices(zeros, zeros, np.zeros((n_devices, n_devices), dtype=np.int64))
+    return Prices(np.zeros(n_devices, dtype=np.int64), np.zeros(n_devices, dtype=np.int64))
 
 
 @compiled
@@ -38,7 +36,7 @@ def plan_prompt(t: Tables, m: Memory, warm: Ints, prices: Prices, stages: Ints) 
         t: The instance.
         m: How far the prompt is.
         warm: int64 (K, M, L), what is taken to be in memory, as ``m.used_at``; 0 where it is not.
-        prices: Of layers, loads and transfers.
+        prices: Of layers and loads.
         stages: int64 (K, 2), out: device and layers.
 
     Returns:
@@ -94,10 +92,10 @@ def _pipeline(t: Tables, state: Ints, warm: Ints, prices: Prices) -> tuple[Pipel
             highest[row, layer] = min(left, layer + most)
         for other in range(n):
             p = devices[other]
-            transfer[:, other, row] = t.transfer_ns[prompt, p, k] + prices.transfer[p, k]
+            transfer[:, other, row] = t.transfer_ns[prompt, p, k]
         if state[LAST] >= 0:
             last = state[LAST]
-            entry[row] = t.transfer_ns[prompt, last, k] + prices.transfer[last, k]
+            entry[row] = t.transfer_ns[prompt, last, k]
     return Pipeline(load, compute, highest, transfer, entry, state[FINISH] - state[START]), devices
 
 

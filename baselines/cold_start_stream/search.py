@@ -68,8 +68,7 @@ def _random_prices(instance: Instance, prompt: int, rng: np.random.Generator) ->
     if rng.random() < 0.5:
         ahead = instance.model[prompt + 1 :].tolist()
         victims[:] = max(range(m), key=lambda q: ahead.index(q) if q in ahead else len(ahead))
-    none = np.zeros((k, k), dtype=np.int64)
-    return Prices(layer.astype(np.int64), loaded.astype(np.int64), none), victims.astype(np.int64)
+    return Prices(layer.astype(np.int64), loaded.astype(np.int64)), victims.astype(np.int64)
 
 
 @compiled
