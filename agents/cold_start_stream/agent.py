@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from agents.agent import TrainedAgent
-from agents.cold_start_stream.features import Scene, describe, new_scene
 from agents.cold_start_stream.network import CandidateNetwork, NetworkConfig
+from baselines.cold_start_stream.candidates import Scene, describe, new_scene
 from pl_env.cold_start_stream.dynamics import N_STAGES, Memory
 from pl_env.cold_start_stream.env import ColdStartStreamEnv
 from pl_env.cold_start_stream.instance import Instance

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.cold_start_stream.features import AFTER, CANDIDATES, CONTEXT, Scene, describe, new_scene, take
 from agents.cold_start_stream.network import CandidateNetwork
 from agents.training import Measure, update_average
+from baselines.cold_start_stream.candidates import AFTER, CANDIDATES, CONTEXT, Scene, describe, new_scene, take
 from baselines.cold_start_stream.search import copy_memory
 from baselines.cold_start_stream.serving import serve_myopically
 from pl_env.cold_start_stream.dynamics import PROMPT, Memory, Tables
@@ -81,7 +81,7 @@ class Labels:
     """Prompts with their candidates, and what these cost more than the myopic plan.
 
     Attributes:
-        context: float32 (N, 8), see `agents.cold_start_stream.features.Scene`.
+        context: float32 (N, 8), see `baselines.cold_start_stream.candidates.Scene`.
         after: float32 (N, 12, 12), likewise.
         cost: float32 (N, 12), T0.
     """

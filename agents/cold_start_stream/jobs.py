@@ -30,7 +30,7 @@ class Job:
     """
 
     objective: ClassVar[str] = "seconds"
-    planners: ClassVar[tuple[str, ...]] = ("myopic", "cold-plans", "fixed-shares")
+    planners: ClassVar[tuple[str, ...]] = ("lookahead", "myopic", "cold-plans", "fixed-shares")
 
     name: Annotated[str, tyro.conf.Suppress]
     training: Annotated[TrainingConfig, tyro.conf.arg(name="")]

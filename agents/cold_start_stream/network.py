@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.cold_start_stream.features import AFTER, CANDIDATES, CONTEXT
+from baselines.cold_start_stream.candidates import AFTER, CANDIDATES, CONTEXT
 from pl_env.ranges import require_integer
 
 

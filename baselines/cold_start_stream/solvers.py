@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from baselines.cold_start_stream.candidates import lookahead
 from baselines.cold_start_stream.search import exhaustive, rollout_search, why_not_exhaustive
 from baselines.cold_start_stream.serving import cold_plans, fixed_shares, myopic, why_not_fixed
 from baselines.solver import Solver, integer
@@ -36,6 +37,13 @@ SOLVERS: tuple[Solver, ...] = (
         "each prompt optimal on its own",
         "every prompt by the plan that is done first given what is warm; evicts what was used longest ago",
         myopic,
+        why_not=_why_not_placeable,
+    ),
+    _solver(
+        "lookahead",
+        "none",
+        "for every prompt the best of twelve plans for it, those who wait and a prompt to come; sees who has arrived",
+        lookahead,
         why_not=_why_not_placeable,
     ),
     _solver(

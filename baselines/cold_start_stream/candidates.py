@@ -1,7 +1,7 @@
-"""Candidate plans for a prompt, and what the agent sees of each, compiled.
+"""Candidate plans for a prompt, and what can be seen of each: for a planner that looks ahead, and for the agent.
 
-It sees what an observer of the devices sees: what is in memory, who has asked so far, and who waits. Prompts that
-arrive later are in the instance, too, and are not looked at.
+What is seen is what an observer of the devices sees: what is in memory, who has asked so far, and who waits. Prompts
+that arrive later are in the instance, too, and are not looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from baselines.cold_start_stream.planning import least_time, no_prices, plan_pro
 from baselines.cold_start_stream.search import copy_memory
 from baselines.cold_start_stream.serving import serve_myopically
 from pl_env.cold_start_stream.dynamics import LAST, LRU, N_STAGES, PROMPT, START, Memory, Tables, place
+from pl_env.cold_start_stream.instance import Instance
+from pl_env.cold_start_stream.plan import Plan
 from pl_env.cold_start_stream.stepping import legal_victim, unit_ns
 from pl_env.compiling import compiled
 
@@ -35,7 +37,7 @@ class Scene(NamedTuple):
     """A prompt that begins, and its candidates."""
 
     context: Floats  # (8,)
-    after: Floats  # (12, 12)
+    after: Floats  # (12, 12), see `describe`
     stages: Ints  # (12, K, 3) device, layers, model that is to leave first
     counts: Ints  # (12,) stages of each
     asked: Floats  # (M,) recent requests, a share of all
@@ -65,7 +67,10 @@ def describe(t: Tables, m: Memory, trial: Memory, scene: Scene) -> None:
         t: The instance.
         m: Where it stands.
         trial: Room for another such.
-        scene: Out.
+        scene: Out. Its ``after`` is, in T0 where it is a time: the prompt's own; the sum until it and the first three
+            who wait are done; until the last of these; that times those behind; loads that are missing, of models asked
+            and of models waited for; computation where layers are warm, likewise; changes of device; and how long prompts
+            such as each model's last would take, of models asked, of models waited for, and of this model.
     """
     prompt, unit = m.state[PROMPT], unit_ns(t)
     waiting = _look_at_prompts(t, m, scene)
@@ -236,3 +241,23 @@ def _see_times(t: Tables, m: Memory, prompt: int, unit: float, scene: Scene, out
             out[10] += scene.soon[q] * time
             if q == t.model[prompt]:
                 out[11] = time
+
+
+def lookahead(instance: Instance) -> Plan:
+    """For every prompt the candidate after which those who wait, and a prompt to come, are soonest done.
+
+    It looks at prompts that have arrived alone.
+    """
+    memory, trial = instance.begun(), instance.begun()
+    serve_looking_ahead(instance.tables, memory, trial)
+    return Plan.so_far(instance, memory)
+
+
+@compiled
+def serve_looking_ahead(t: Tables, m: Memory, trial: Memory) -> None:
+    """Serve all prompts like that; ``trial`` is room for another memory."""
+    scene = new_scene(len(t.memory_bytes), len(t.n_layers))
+    while m.state[PROMPT] < len(t.model):
+        describe(t, m, trial, scene)
+        after = scene.after
+        take(t, m, scene, int((after[:, 1] + 4.0 * after[:, 3] + after[:, 9]).argmin()))
