@@ -68,9 +68,9 @@ def describe(t: Tables, m: Memory, trial: Memory, scene: Scene) -> None:
         m: Where it stands.
         trial: Room for another such.
         scene: Out. Its ``after`` is, in T0 where it is a time: the prompt's own; the sum until it and the first three
-            who wait are done; until the last of these; that times those behind; loads that are missing, of models asked
-            and of models waited for; computation where layers are warm, likewise; changes of device; and how long prompts
-            such as each model's last would take, of models asked, of models waited for, and of this model.
+            who wait are done; until the last of these; that times those behind; loads that are missing, of models
+            asked and of models waited for; computation where layers are warm, likewise; changes of device; and how
+            long prompts such as each model's last would take, of models asked, waited for, and of this model.
     """
     prompt, unit = m.state[PROMPT], unit_ns(t)
     waiting = _look_at_prompts(t, m, scene)
