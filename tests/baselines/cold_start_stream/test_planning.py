@@ -69,7 +69,9 @@ def test_levels_on_the_default():
     means: dict[str, list[float]] = {}
     for seed in range(10):
         instance = scenario.sample(np.random.default_rng((19, 0, seed)))
-        plans = {name: baselines.solve(instance, name) for name in ("myopic", "cold-plans", "fixed-shares")}
+        plans = {
+            name: baselines.solve(instance, name) for name in ("myopic", "lookahead", "cold-plans", "fixed-shares")
+        }
         plans["search"] = baselines.solve(instance, "rollout-search", candidates=12)
         for name, plan in plans.items():
             check(plan, instance)
@@ -77,6 +79,7 @@ def test_levels_on_the_default():
             assert plan.latency_ns >= lower_bound(instance)
     found = {name: float(np.mean(values)) for name, values in means.items()}
     assert found["search"] < 0.99
+    assert found["lookahead"] < 1.0
     assert found["cold-plans"] > 1.1
     assert found["fixed-shares"] > 1.1
 
