@@ -35,6 +35,7 @@ def _random_steps(env: gymnasium.Env) -> int:
         "PartialLoadingFading-v0",
         "Slide-v0",
         "ColdStart-v0",
+        "ColdStartStream-v0",
         "CoInference-v0",
     ],
 )

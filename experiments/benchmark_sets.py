@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import baselines
 from baselines.parallel import Workers, map_tasks
@@ -169,3 +170,11 @@ def _require_holds(system: str, benchmark: Any, recipe: Recipe, n: int, instance
     face(system).check(plan, instance)
     if not recipe.same(plan.objective, benchmark.objective[n]):
         raise PlEnvError(f"the stored plan attains {plan.objective}, not {benchmark.objective[n]}")
+
+
+def padded(arrays: Sequence[NDArray[np.int64]], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Arrays of different sizes as one, with zeros beyond."""
+    whole = np.zeros((len(arrays), *shape), dtype=np.int64)
+    for row, array in zip(whole, arrays, strict=True):
+        row[tuple(slice(size) for size in array.shape)] = array
+    return whole

@@ -14,7 +14,7 @@ from pathlib import Path
 FLOORS = ("pl_env", "baselines", "agents", "experiments")
 """The packages, each of which imports only from those before it."""
 
-BUILT_ON = {"real_models": "partial_loading", "online": "partial_loading"}
+BUILT_ON = {"real_models": "partial_loading", "online": "partial_loading", "cold_start_stream": "cold_start"}
 """Rooms that build on another system's: they may import it, and its sources count with theirs."""
 
 _HOUSE = Path(__file__).parents[1]

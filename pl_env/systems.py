@@ -49,6 +49,11 @@ SYSTEMS: dict[str, System] = {
         "entry_point": "pl_env.cold_start.env:ColdStartEnv",
         "vector_entry_point": None,
     },
+    "cold_start_stream": {
+        "environments": {"ColdStartStream-v0": "default"},
+        "entry_point": "pl_env.cold_start_stream.env:ColdStartStreamEnv",
+        "vector_entry_point": None,
+    },
     "co_inference": {
         "environments": {"CoInference-v0": "default", "CoInferenceContinuous-v0": "continuous"},
         "entry_point": "pl_env.co_inference.environments:environment",

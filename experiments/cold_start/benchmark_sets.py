@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.benchmark_sets import SEED, Recipe
+from experiments.benchmark_sets import SEED, Recipe, padded
 from pl_env.cold_start.benchmark import BenchmarkSet
 from pl_env.cold_start.instance import Instance
 from pl_env.cold_start.plan import Plan
@@ -28,25 +28,17 @@ def collect(name: str, recipe: Recipe, instances: Sequence[Instance], plans: Seq
         scenario=recipe.scenario,
         seed=SEED,
         n_devices=np.array([instance.n_devices for instance in instances]),
-        load_ns=_padded([instance.load_ns[:, 0] for instance in instances], (most,)),
-        compute_ns=_padded([instance.compute_ns[:, 0] for instance in instances], (most,)),
-        transfer_ns=_padded([instance.transfer_ns[1] for instance in instances], (most, most)),
+        load_ns=padded([instance.load_ns[:, 0] for instance in instances], (most,)),
+        compute_ns=padded([instance.compute_ns[:, 0] for instance in instances], (most,)),
+        transfer_ns=padded([instance.transfer_ns[1] for instance in instances], (most, most)),
         weight_bytes=np.array([instance.weight_bytes[0] for instance in instances]),
         activation_bytes=np.array([instance.activation_bytes[0] for instance in instances]),
-        memory_bytes=_padded([instance.memory_bytes for instance in instances], (most,)),
+        memory_bytes=padded([instance.memory_bytes for instance in instances], (most,)),
         stages=stages,
         finish_ns=finish,
         bound_ns=finish,
         made_by=recipe.made_by("numba"),
     )
-
-
-def _padded(arrays: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    """Arrays of different sizes as one, with zeros beyond."""
-    padded = np.zeros((len(arrays), *shape), dtype=np.int64)
-    for row, array in zip(padded, arrays, strict=True):
-        row[tuple(slice(size) for size in array.shape)] = array
-    return padded
 
 
 def summary(benchmark: BenchmarkSet) -> str:

@@ -1,0 +1,1 @@
+"""Planners for streams of prompts over warm devices."""

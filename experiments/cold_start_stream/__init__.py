@@ -1,0 +1,1 @@
+"""Streams: benchmark sets, calibration and the levels of planners and agent."""
