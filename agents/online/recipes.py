@@ -9,7 +9,7 @@ from agents.online.training import TrainingConfig
 RECIPES = {
     "default": TrainingConfig(
         network=NetworkConfig(hidden=64, ahead=8),
-        improvement=ImprovementConfig(rounds=20, rule_rounds=20, episodes=4, share=1.0),
+        improvement=ImprovementConfig(rounds=100, rule_rounds=100, episodes=4, share=1.0),
     ),
     "reactive": TrainingConfig(improvement=ImprovementConfig(rounds=16, rule_rounds=16)),
 }
