@@ -95,6 +95,21 @@ FAMILY = (
         (),
     ),
     Sketch(
+        "Streams: devices stay warm; which layers stay where?",
+        ("laptop", "desktop"),
+        (
+            (0, 0.0, 1.6, LOADED, "A 1–10"),
+            (0, 1.6, 0.9, COMPUTED, "A"),
+            (0, 4.9, 0.9, COMPUTED, "A again"),
+            (1, 0.0, 2.5, LOADED, "A 11–40"),
+            (1, 2.5, 1.2, COMPUTED, "A"),
+            (1, 5.8, 1.2, COMPUTED, "A again"),
+            (0, 7.0, 1.2, LOADED, "B"),
+            (0, 8.2, 1.2, COMPUTED, "B"),
+        ),
+        (),
+    ),
+    Sketch(
         "Co-inference: how far to prune, where to split, on one battery?",
         ("camera", "link", "server"),
         (
@@ -108,8 +123,8 @@ FAMILY = (
 
 
 def draw_family() -> Figure:
-    """The five systems, one below the other."""
-    figure = ShownFigure(6.6, 7.8)
+    """The systems, one below the other."""
+    figure = ShownFigure(6.6, 8.9)
     rows = figure.subplots(len(FAMILY), 1, height_ratios=[len(sketch.lanes) + 1.1 for sketch in FAMILY])
     for axes, sketch in zip(rows, FAMILY, strict=True):
         _draw_sketch(axes, sketch)

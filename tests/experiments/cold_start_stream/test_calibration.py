@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.benchmark_sets import certify, problems
 from experiments.cold_start_stream import benchmark_sets, calibration
 from pl_env.cold_start_stream import Scenario, benchmark
-from pl_env.errors import InvalidValue, UnknownName
+from pl_env.errors import InvalidValue
 
 
 def test_a_row_of_the_calibration(monkeypatch):
@@ -27,15 +28,13 @@ def test_all_settings_are_scenarios():
 
 
 def test_the_set_is_what_its_recipe_draws():
-    assert "40 instances" in benchmark_sets.certify("cold-start-stream-40", solve_again=False)
-    with pytest.raises(UnknownName):
-        benchmark_sets.certify("nosuch")
+    assert "40 instances" in certify("cold_start_stream", "cold-start-stream-40", solve_again=False)
 
 
-def test_what_is_wrong_with_a_set_is_told():
+def test_what_is_wrong_with_the_set_is_told():
     shipped = benchmark("cold-start-stream-40")
     wrong = replace(shipped, latency_ns=shipped.latency_ns + (np.arange(40) == 3))
-    found = list(benchmark_sets.problems(wrong, solve_again=False))
-    assert found == ["cold-start-stream-40, instance 3: the stored plan has another latency"]
-    wrong = replace(shipped, bound_ns=shipped.bound_ns + (np.arange(40) == 2))
-    assert "instance 2: its bound is" in " ".join(benchmark_sets.problems(wrong))
+    recipe = benchmark_sets.RECIPES[shipped.name]
+    found = list(problems("cold_start_stream", wrong, recipe, solve_again=False))
+    assert len(found) == 1
+    assert found[0].startswith("cold-start-stream-40, instance 3: the stored plan attains ")
