@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from agents.online.families import Family
-from agents.online.network import CompiledNetwork, States
+from agents.online.network import CompiledNetwork
 from agents.online.playing import Player, Tried, compiled_weights, room_for, states_of
+from agents.pairwise import States
 from agents.training import Measure, update_average
 from pl_env.ranges import require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM

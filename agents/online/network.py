@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.online.features import ACTION, AHEAD, EDGE, MOST_MODELS, TOKEN, Scene
+from agents.pairwise import Layers, PairwiseNetwork, States, views_of
 from pl_env.compiling import compiled, inlined
 from pl_env.low_level import borrowed
 from pl_env.ranges import require_integer
@@ -45,25 +45,7 @@ class NetworkConfig:
         return asdict(self)
 
 
-class States(NamedTuple):
-    """Decisions and some of their batches, for torch.
-
-    Attributes:
-        token: float32 (B, M, TOKEN), models.
-        known: bool (B, M), which of them there are.
-        own: int64 (B, C), place of each batch's model.
-        edge: float32 (B, C, M, EDGE), pairs of that model and all.
-        action: float32 (B, C, ACTION).
-    """
-
-    token: Tensor
-    known: Tensor
-    own: Tensor
-    edge: Tensor
-    action: Tensor
-
-
-class CompiledNetwork(nn.Module):
+class CompiledNetwork(PairwiseNetwork):
     """Scores batches. Each model hears from each other one that can run; the mean and the maximum go to its batches.
 
     m_ij = relu(edge_ij E + token_j O + token_i S + e),  m_i = [mean_j m_ij, max_j m_ij]
@@ -74,68 +56,18 @@ class CompiledNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         """Draw fresh weights."""
-        super().__init__()
+        super().__init__(EDGE, TOKEN, ACTION, config.message, config.hidden, [1.0, 0.3])
         self.config = config
-        w, h = config.message, config.hidden
-        self.edge = _drawn(EDGE, w, EDGE + 2 * TOKEN)
-        self.other = _drawn(TOKEN, w, EDGE + 2 * TOKEN)
-        self.own = _drawn(TOKEN, w, EDGE + 2 * TOKEN)
-        self.edge_bias = nn.Parameter(torch.zeros(w))
-        self.action = _drawn(ACTION, h, ACTION + TOKEN + 2 * w)
-        self.token = _drawn(TOKEN, h, ACTION + TOKEN + 2 * w)
-        self.message = _drawn(2 * w, h, ACTION + TOKEN + 2 * w)
-        self.action_bias = nn.Parameter(torch.zeros(h))
-        self.out = nn.Parameter(torch.zeros(h))
-        self.rate = nn.Parameter(torch.tensor([1.0, 0.3]))
 
     def forward(self, states: States) -> Tensor:
         """Scores of the given batches, float32 (B, C)."""
-        own = states.own[..., None]
-        token = states.token.gather(1, own.expand(-1, -1, TOKEN))
-        from_others = (states.token @ self.other)[:, None]
-        heard = torch.relu(states.edge @ self.edge + from_others + (token @ self.own)[:, :, None] + self.edge_bias)
-        heard = heard * states.known[:, None, :, None]
-        counts = states.known.sum(dim=1)[:, None, None]
-        message = torch.cat([heard.sum(dim=2) / counts, heard.max(dim=2).values], dim=2)
-        h = torch.relu(states.action @ self.action + token @ self.token + message @ self.message + self.action_bias)
-        return h @ self.out + self.rate[0] * states.action[..., 0] + self.rate[1] * states.action[..., AHEAD]
-
-
-def _drawn(inputs: int, outputs: int, all_inputs: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(inputs, outputs) * (1.5 / all_inputs) ** 0.5)
-
-
-class Layers(NamedTuple):
-    """The weights for the kernels, named as the network's parameters."""
-
-    edge: Singles
-    other: Singles
-    own: Singles
-    edge_bias: Singles
-    action: Singles
-    token: Singles
-    message: Singles
-    action_bias: Singles
-    out: Singles
-    rate: Singles
+        return self.correction(states) + self.rate[0] * states.action[..., 0] + self.rate[1] * states.action[..., AHEAD]
 
 
 @compiled
 def layers_of(weights: Singles, w: int, h: int) -> Layers:
     """Views of all weights, (weights,), which stand in the order of the network's parameters."""
-    ends = np.cumsum(np.array([EDGE * w, TOKEN * w, TOKEN * w, w, ACTION * h, TOKEN * h, 2 * w * h, h, h, 2]))
-    return Layers(
-        weights[: ends[0]].reshape((EDGE, w)),
-        weights[ends[0] : ends[1]].reshape((TOKEN, w)),
-        weights[ends[1] : ends[2]].reshape((TOKEN, w)),
-        weights[ends[2] : ends[3]],
-        weights[ends[3] : ends[4]].reshape((ACTION, h)),
-        weights[ends[4] : ends[5]].reshape((TOKEN, h)),
-        weights[ends[5] : ends[6]].reshape((2 * w, h)),
-        weights[ends[6] : ends[7]],
-        weights[ends[7] : ends[8]],
-        weights[ends[8] :],
-    )
+    return views_of(weights, EDGE, TOKEN, ACTION, w, h)
 
 
 class Codes(NamedTuple):

@@ -19,13 +19,12 @@ from agents.online.looking import look_ahead
 from agents.online.network import (
     Codes,
     CompiledNetwork,
-    Layers,
     NetworkConfig,
-    States,
     layers_of,
     new_codes,
     score_actions,
 )
+from agents.pairwise import Layers, States
 from baselines.online.rules import URGENT_GREEDY, play, run
 from pl_env.compiling import compiled, threaded
 from pl_env.low_level import borrowed

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.partial_loading.compiled.network import CompiledNetwork, States
+from agents.pairwise import States
+from agents.partial_loading.compiled.network import CompiledNetwork
 from agents.partial_loading.compiled.playing import NO_CHANNELS, Player, compiled_weights, record
 from agents.partial_loading.families import Family
 from agents.training import Measure, update_average

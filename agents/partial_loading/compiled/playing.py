@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from agents.evolution import weights_of
+from agents.pairwise import States
 from agents.partial_loading.compiled.features import ACTION, EDGE, TOKEN, describe, leftover, new_scene
 from agents.partial_loading.compiled.network import (
     CompiledNetwork,
     NetworkConfig,
-    States,
     layers_of,
     new_codes,
     score_actions,

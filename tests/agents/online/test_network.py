@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from agents.online.features import MOST_MODELS, TOKEN, describe, new_scene
-from agents.online.network import CompiledNetwork, NetworkConfig, States, layers_of, new_codes, score_actions
+from agents.online.network import CompiledNetwork, NetworkConfig, layers_of, new_codes, score_actions
 from agents.online.playing import compiled_weights
+from agents.pairwise import States
 from baselines.online.policies import tuned
 from baselines.online.rules import URGENT_GREEDY, choose, run
 from pl_env.errors import InvalidValue
