@@ -56,9 +56,7 @@ def fetch(t: Tables, e: Episode, n: int, model: int, rule: int, preferred: int) 
     else:
         need = e.state[n, USED_BYTES] + e.models[n, MISSING_BYTES, model] - t.options[CACHE_BYTES]
         if need > 0:
-            if rule != GIVEN:
-                _set_keys(t, e, n, rule, preferred)
-            _evict(t, e, n, model, need)
+            _evict(t, e, n, model, rule, preferred, need)
     number = e.state[n, N_BATCHES] + 1
     for place in range(t.block_start[model], t.block_start[model + 1]):
         block = t.block_of[place]
@@ -102,33 +100,49 @@ def _evict_all_but(t: Tables, e: Episode, n: int, model: int) -> None:
 
 
 @inlined
-def _set_keys(t: Tables, e: Episode, n: int, rule: int, preferred: int) -> None:
-    """Keys of all resident blocks: the number of the last batch that used it, or recent users of all its models."""
-    base = OTHERS if preferred >= 0 else 0
-    for block in range(len(t.blocks)):
-        if e.resident[n, block]:
-            key = 0
-            if rule == LRU:
-                key = e.last_used[n, block] + _LRU_BASE
-            else:
-                for place in range(t.holder_start[block], t.holder_start[block + 1]):
-                    key += e.models[n, RECENT, t.holder_of[place]]
-            e.keys[block] = base + key
-    if preferred >= 0:
-        for place in range(t.block_start[preferred], t.block_start[preferred + 1]):
-            e.keys[t.block_of[place]] -= OTHERS
+def _candidates(t: Tables, e: Episode, n: int, model: int) -> int:
+    """Put the resident blocks that the model does not hold into the heap; how many there are.
 
-
-@inlined
-def _evict(t: Tables, e: Episode, n: int, model: int, need: int) -> None:
-    """Let blocks leave, smallest key first, until there are so many bytes more."""
+    Without a branch: which blocks are resident no processor foresees.
+    """
     for place in range(t.block_start[model], t.block_start[model + 1]):
         e.keys[t.block_of[place]] = _HELD
     size = 0
     for block in range(len(t.blocks)):
-        if e.resident[n, block] and e.keys[block] != _HELD:
-            e.heap[size] = e.keys[block] << _RANKS | t.blocks[block, RANK]
-            size += 1
+        e.heap[size] = block
+        size += e.resident[n, block] & (e.keys[block] != _HELD)
+    for place in range(t.block_start[model], t.block_start[model + 1]):
+        e.keys[t.block_of[place]] = 0
+    return size
+
+
+@inlined
+def _set_keys(t: Tables, e: Episode, n: int, size: int, rule: int, preferred: int) -> None:
+    """Keys of the candidates: the number of the last batch that used it, or recent users of all its models."""
+    base = OTHERS if preferred >= 0 else 0
+    for candidate in range(size):
+        block, key = e.heap[candidate], 0
+        if rule == LRU:
+            key = e.last_used[n, block] + _LRU_BASE
+        else:
+            for place in range(t.holder_start[block], t.holder_start[block + 1]):
+                key += e.models[n, RECENT, t.holder_of[place]]
+        e.keys[block] = base + key
+    if preferred >= 0:
+        for place in range(t.block_start[preferred], t.block_start[preferred + 1]):
+            block = t.block_of[place]
+            e.keys[block] -= OTHERS * e.resident[n, block]
+
+
+@inlined
+def _evict(t: Tables, e: Episode, n: int, model: int, rule: int, preferred: int, need: int) -> None:
+    """Let blocks leave, smallest key first, until there are so many bytes more."""
+    size = _candidates(t, e, n, model)
+    if rule != GIVEN:
+        _set_keys(t, e, n, size, rule, preferred)
+    for candidate in range(size):
+        block = e.heap[candidate]
+        e.heap[candidate] = e.keys[block] << _RANKS | t.blocks[block, RANK]
     for root in range(size // 2 - 1, -1, -1):
         _sift(e.heap, root, size)
     while need > 0:
