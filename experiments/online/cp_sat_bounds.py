@@ -1,7 +1,7 @@
 """What CP-SAT can say of the users that no plan serves, beside the Lagrangean bound; it needs OR-Tools.
 
-    python -m experiments.online.cp_sat_bounds                      # a table; half an hour of a core
-    python -m experiments.online.cp_sat_bounds --rate 60 --seconds 0.25 1 --work 60
+    python -m experiments.online.cp_sat_bounds                # short episodes; minutes of a core
+    python -m experiments.online.cp_sat_bounds set            # the relaxation of windows on `online-10`
 
 Two relaxations, in which every plan is a solution; so what CP-SAT proves of solutions holds for plans. Both leave out
 c0, and their times are microseconds, rounded in the plans' favour.
@@ -19,6 +19,7 @@ was is at most M. That must fit into b - a, for all a and b on a grid; memory is
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,17 +32,15 @@ from baselines.online.bounds import possible_users, upper_bound
 from baselines.online.relaxation import lagrangean_bound
 from experiments.tables import markdown
 from pl_env.command_line import exit_code
+from pl_env.online import benchmark
 from pl_env.online.instance import Instance
 from pl_env.online.scenario import Scenario
 from pl_env.packages import require_package
-from pl_env.ranges import require, require_integer, require_real
+from pl_env.ranges import require, require_integer, require_one_of, require_real
 from pl_env.seeds import EVALUATION_STREAM
 
 STAYS = 4
 """Stays of a block of several models that are charged."""
-
-GRID_NS = 100_000_000
-"""Windows begin and end at multiples of it."""
 
 LONGEST_NS = 1_200_000_000
 """Windows are no longer."""
@@ -228,19 +227,26 @@ def _add_stays(relaxation: _Relaxation, block: int, visits: list[_Visit]) -> Non
         program.add_exactly_one(way)
 
 
-def bound_by_windows(instance: Instance, *, work: float, seed: int = 0) -> int:
-    """A number of users that no plan exceeds: the relaxation of windows; see `bound_by_visits`."""
+def bound_by_windows(instance: Instance, *, work: float, seed: int = 0, grid_ns: int = 100_000_000) -> int:
+    """A number of users that no plan exceeds: the relaxation of windows.
+
+    Args:
+        instance: As in `bound_by_visits`.
+        work: As there.
+        seed: Seed of CP-SAT.
+        grid_ns: Windows begin and end at multiples of it, of microseconds.
+    """
     program = _cp_model(instance).CpModel()
     served = {int(k): program.new_bool_var("") for k in np.flatnonzero(possible_users(instance))}
     ready, last = np.maximum(instance.ready_ns, 0), int(instance.deadline_ns.max())
-    for begin in range(0, last, GRID_NS):
+    for begin in range(0, last, grid_ns):
         if begin == 0:
             resident: list[Any] = instance.resident_blocks.tolist()
         else:
             resident = [program.new_bool_var("") for _ in range(instance.n_blocks)]
             sizes = instance.block_bytes.tolist()
             program.add(sum(n * r for n, r in zip(sizes, resident, strict=True)) <= instance.cache_bytes)
-        for end in range(begin + GRID_NS, min(begin + LONGEST_NS, last + GRID_NS) + 1, GRID_NS):
+        for end in range(begin + grid_ns, min(begin + LONGEST_NS, last + grid_ns) + 1, grid_ns):
             within = {k: z for k, z in served.items() if ready[k] >= begin and instance.deadline_ns[k] <= end}
             if within:
                 _add_window(program, instance, within, resident, (end - begin) // _NS)
@@ -274,51 +280,68 @@ def _add_window(program: Any, instance: Instance, served: dict[int, Any], reside
 
 @dataclass(frozen=True)
 class Arguments:
-    """Compare bounds on short episodes of the preset `online`.
+    """Compare bounds on short episodes of the preset `online`, or on the set `online-10`.
 
     Attributes:
-        rate: Users a second.
-        seconds: Lengths of episodes.
+        what: "short" or "set".
+        rate: Users a second of the short episodes, Poisson; 300/s are what bursts of the preset have.
+        seconds: Their lengths.
         episodes: Evaluation episodes of each length, the same for all bounds.
-        work: CP-SAT's deterministic seconds for an episode; about seconds of one idle core.
+        work: CP-SAT's deterministic seconds for each bound; each takes one to five seconds of an idle core.
+        grid_ms: Windows begin and end at multiples of so many milliseconds.
     """
 
+    what: tyro.conf.Positional[str] = "short"
     rate: float = 300.0
-    seconds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5, 1.0)
-    episodes: int = 4
-    work: float = 60.0
+    seconds: tuple[float, ...] = (0.2, 0.3, 0.5)
+    episodes: int = 2
+    work: float = 4.0
+    grid_ms: int = 100
 
     def __post_init__(self) -> None:
+        require_one_of("what", self.what, ("short", "set"))
         require_integer("episodes", self.episodes, 1)
         require_real("work", self.work, 0.01, 1e6)
+        require_integer("grid_ms", self.grid_ms, 1, 1000)
+
+    def windows(self, instance: Instance) -> int:
+        """The bound by windows."""
+        return bound_by_windows(instance, work=self.work, grid_ns=self.grid_ms * 1_000_000)
 
 
-def rows(arguments: Arguments) -> Iterator[dict[str, str]]:
+def short(arguments: Arguments) -> Iterator[dict[str, str]]:
     """Users of the episodes of each length, and what is known of them, summed over episodes."""
     for seconds in arguments.seconds:
         scenario = Scenario(arrivals="poisson", arrival_rate=arguments.rate, episode_seconds=seconds)
-        found = []
+        total = Counter[str]()
         for n in range(arguments.episodes):
             instance = scenario.sample(np.random.default_rng((EVALUATION_STREAM, 0, n)))
-            found.append(
-                (
-                    instance.n_users,
-                    baselines.solve(instance, "clairvoyant").served,
-                    bound_by_visits(instance, work=arguments.work),
-                    bound_by_windows(instance, work=arguments.work),
-                    lagrangean_bound(instance),
-                    upper_bound(instance),
-                )
-            )
-            print(f"{seconds:g} s, episode {n}: {found[-1]}", file=sys.stderr, flush=True)
-        names = ("users", "`clairvoyant`", "visits", "windows", "Lagrangean", "alone")
-        sums = zip(names, np.sum(found, axis=0).tolist(), strict=True)
-        yield {"seconds": f"{seconds:g}"} | {name: f"{total:,}" for name, total in sums}
+            total["users"] += instance.n_users
+            total["`clairvoyant`"] += baselines.solve(instance, "clairvoyant").served
+            total["visits"] += bound_by_visits(instance, work=arguments.work)
+            total["windows"] += arguments.windows(instance)
+            total["Lagrangean"] += lagrangean_bound(instance)
+            total["alone"] += upper_bound(instance)
+        yield {"seconds": f"{seconds:g}"} | {name: f"{value:,}" for name, value in total.items()}
+
+
+def of_set(arguments: Arguments) -> Iterator[dict[str, str]]:
+    """The instances of `online-10` whose optimum is not proven."""
+    known = benchmark("online-10")
+    for n in np.flatnonzero(known.upper_bound > known.served).tolist():
+        instance = known.instances[n]
+        yield {
+            "instance": str(n),
+            "users": str(instance.n_users),
+            "`clairvoyant`": str(known.served[n]),
+            "windows": str(arguments.windows(instance)),
+            "bound of the set": str(known.upper_bound[n]),
+        }
 
 
 def main(arguments: Arguments) -> None:
     """Compare and print."""
-    print(markdown(list(rows(arguments))))
+    print(markdown(list((short if arguments.what == "short" else of_set)(arguments))))
 
 
 if __name__ == "__main__":
