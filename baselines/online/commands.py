@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,34 +40,13 @@ _INPUTS = 64
 _POLICIES = (*(name for name in RULES if name != RULES[RANDOM_MODEL]), "replan")
 
 
-def serve(
-    library: tyro.conf.Positional[Path],
-    server: tyro.conf.Positional[Path],
-    models: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    policy: str = "urgent-greedy",
-    rate: float = 20.0,
-    seconds: float = 30.0,
-    trace: Path | None = None,
-    arrivals: Literal["bursty", "poisson", "diurnal"] = "bursty",
-    deadline: tuple[float, float] = (0.2, 0.6),
-    cache_bytes: int | None = None,
-    eviction: Literal["demand", "lru", "previous"] = "demand",
-    base: Path | None = None,
-    bandwidth_hz: float = 10e6,
-    margin: float = 0.05,
-    max_batch_size: int = 8,
-    seed: int = 0,
-    page_cache: Literal["cold", "warm"] | None = None,
-    device: str | None = None,
-    threads: int | None = None,
-    builder: str | None = None,
-    verify: bool = True,
-) -> None:
+@dataclass(frozen=True)
+class Arguments:
     """Serve requests that arrive by the clock, with the models of a library, and compare with the simulation.
 
     Ctrl-C ends it with the report so far.
 
-    Args:
+    Attributes:
         library: What `python -m pl_env scan` wrote.
         server: What `python -m pl_env measure` wrote.
         models: The same checkpoints (.safetensors), or their folder.
@@ -91,6 +70,51 @@ def serve(
         builder: Your own code that makes a network, as for `measure`.
         verify: Compare all outputs with those of models that are read whole, bit for bit.
     """
+
+    library: tyro.conf.Positional[Path]
+    server: tyro.conf.Positional[Path]
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    policy: str = "urgent-greedy"
+    rate: float = 20.0
+    seconds: float = 30.0
+    trace: Path | None = None
+    arrivals: Literal["bursty", "poisson", "diurnal"] = "bursty"
+    deadline: tuple[float, float] = (0.2, 0.6)
+    cache_bytes: int | None = None
+    eviction: Literal["demand", "lru", "previous"] = "demand"
+    base: Path | None = None
+    bandwidth_hz: float = 10e6
+    margin: float = 0.05
+    max_batch_size: int = 8
+    seed: int = 0
+    page_cache: Literal["cold", "warm"] | None = None
+    device: str | None = None
+    threads: int | None = None
+    builder: str | None = None
+    verify: bool = True
+
+    def chooser(self) -> Chooses:
+        """Who decides."""
+        if self.policy not in _POLICIES:
+            raise UnknownName("policy", self.policy, _POLICIES)
+        return Replan() if self.policy == "replan" else Rule(self.policy)
+
+
+def serve(arguments: Annotated[Arguments, tyro.conf.arg(name="")]) -> None:
+    """Serve requests that arrive by the clock, with the models of a library, and compare with the simulation.
+
+    Ctrl-C ends it with the report so far.
+    """
+    run(arguments)
+
+
+def run(arguments: Arguments) -> None:
+    """Serve, report and verify.
+
+    Raises:
+        InvalidValue: An argument is out of range.
+        UnknownName: There is no such policy.
+    """
     require_package("torch")
     require_package("safetensors")
     import torch
@@ -101,53 +125,55 @@ def serve(
     from pl_env.real_models.measuring import Conditions, prepare_torch
     from pl_env.real_models.running import ModelRunner, builder_named, generated_inputs
 
-    require_real("margin", margin, 0, 0.9)
-    require_integer("seed", seed, 0)
-    chosen = _policy(policy)
+    require_real("margin", arguments.margin, 0, 0.9)
+    require_integer("seed", arguments.seed, 0)
+    chooser = arguments.chooser()
     conditions = Conditions.from_measurement(
-        load_measurement(server), page_cache=page_cache, device=device, threads=threads
+        load_measurement(arguments.server),
+        page_cache=arguments.page_cache,
+        device=arguments.device,
+        threads=arguments.threads,
     )
-    held = ModelLibrary.load(library)
-    half = max(int(held.block_bytes.sum()) // 2, int(held.model_bytes.max()))
-    scenario = Scenario().override(
-        library=held,
-        server=EdgeServer.load(server),
-        arrivals=arrivals,
-        arrival_rate=rate,
-        episode_seconds=seconds,
-        relative_deadline=deadline,
-        cache_bytes=half if cache_bytes is None else cache_bytes,
-        eviction=eviction,
-        bandwidth_hz=bandwidth_hz,
-        upload_bits=conditions.upload_bits,
-        max_batch_size=max_batch_size,
-    )
-    instance = _instance(scenario, trace, seed)
+    held = ModelLibrary.load(arguments.library)
+    scenario = _scenario(arguments, held, conditions.upload_bits)
+    instance = _instance(scenario, arguments.trace, arguments.seed)
     torch_device = prepare_torch(conditions.device, conditions.threads)
-    scan = scan_as(held, models, base)
-    runner = ModelRunner(scan.models, torch_device, builder_named(builder))
-    inputs = generated_inputs(_INPUTS, conditions.input_shape, seed, torch_device)
-    simulated = {"simulated": plan_by(instance, chosen, policy)}
+    scan = scan_as(held, arguments.models, arguments.base)
+    runner = ModelRunner(scan.models, torch_device, builder_named(arguments.builder))
+    inputs = generated_inputs(_INPUTS, conditions.input_shape, arguments.seed, torch_device)
+    simulated = {"simulated": plan_by(instance, chooser, "serve")}
     with BlockLoader(scan, conditions.device, cache_bytes=instance.cache_bytes) as loader:
         last = int(instance.arrival_ns[-1]) / NS_PER_SECOND
         print(f"{instance.n_users} users come within {last:.1f} s; Ctrl-C ends it with the report so far", flush=True)
         cold = conditions.page_cache == "cold"
-        served = serve_for_real(instance, chosen, loader, runner, inputs, margin=margin, cold=cold)
+        served = serve_for_real(instance, chooser, loader, runner, inputs, margin=arguments.margin, cold=cold)
     slowdown = _slowdown(served)
     if slowdown is not None:
         slower = scenario.override(server=_slower(scenario.server, *slowdown))
-        simulated["at measured speed"] = plan_by(_instance(slower, trace, seed), chosen, policy)
+        again = _instance(slower, arguments.trace, arguments.seed)
+        simulated["at measured speed"] = plan_by(again, chooser, "serve")
     _print_report(served, simulated)
-    if verify:
+    if arguments.verify:
         whole = outputs_of_whole_models(served.batches, scan, runner, inputs)
         same = sum(map(torch.equal, served.outputs, whole))
         print(f"outputs of {same} of {len(whole)} batches equal those of models read whole, bit for bit")
 
 
-def _policy(name: str) -> Chooses:
-    if name not in _POLICIES:
-        raise UnknownName("policy", name, _POLICIES)
-    return Replan() if name == "replan" else Rule(name)
+def _scenario(arguments: Arguments, library: ModelLibrary, upload_bits: float) -> Scenario:
+    half = max(int(library.block_bytes.sum()) // 2, int(library.model_bytes.max()))
+    return Scenario().override(
+        library=library,
+        server=EdgeServer.load(arguments.server),
+        arrivals=arguments.arrivals,
+        arrival_rate=arguments.rate,
+        episode_seconds=arguments.seconds,
+        relative_deadline=arguments.deadline,
+        cache_bytes=half if arguments.cache_bytes is None else arguments.cache_bytes,
+        eviction=arguments.eviction,
+        bandwidth_hz=arguments.bandwidth_hz,
+        upload_bits=upload_bits,
+        max_batch_size=arguments.max_batch_size,
+    )
 
 
 def _instance(scenario: Scenario, trace: Path | None, seed: int) -> Instance:

@@ -46,7 +46,7 @@ assert main(["train", "tiny"]) == 1
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["play"], "error: there is no command 'play'; known are: evaluate, replay, train"),
+        (["play"], "error: there is no command 'play'; known are: evaluate, replay, serve, train"),
         (["train", "nowhere"], "error: there is no preset 'nowhere'; known are: any-library, any-library-fast, bls"),
         (["evaluate", "--scenario", "bls"], "error: --agent and --solver and --policy is []; it must be at least one"),
         (["evaluate", "--agent", "nosuch", "--scenario", "bls"], "error: there is no agent or folder 'nosuch'; known"),
