@@ -41,7 +41,7 @@ def test_the_model_is_named_with_which_least_is_lost():
     """Against batches that are really run with each model preferred."""
     scenario, named, kept = Scenario(eviction="agent"), 0, 0
     has_block = scenario.table.has_block
-    for tables, e in states_on_the_way(eviction="agent", every=23):
+    for tables, e in states_on_the_way(eviction="agent", every=7):
         scene = described(tables, e)
         recent, pending = has_block.T @ e.models[0, RECENT], has_block.T @ e.models[0, COUNT]
         share = recent / max(1, e.models[0, RECENT].sum())
@@ -59,7 +59,7 @@ def test_the_model_is_named_with_which_least_is_lost():
                 kept += 1
             else:
                 named += 1
-    assert named > 5
+    assert named >= 5
     assert kept > 5
 
 
