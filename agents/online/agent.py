@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from agents.agent import TrainedAgent
 from agents.online.families import parameters_of
 from agents.online.network import CompiledNetwork, NetworkConfig
@@ -15,7 +17,7 @@ from pl_env.online.env import PartialLoadingOnlineEnv
 class Agent(TrainedAgent):
     """A policy that runs the batch with the highest score; it plays any library, load, memory and rule of eviction.
 
-    It never waits, and where it may name a model to evict it names none.
+    It never waits. Where it may name a model whose blocks leave first, `evicting.preferred_model` does.
     """
 
     SYSTEM = "online"
@@ -43,12 +45,22 @@ class Agent(TrainedAgent):
 
     def choice(self, tables: Tables, e: Episode) -> int:
         """The batch with the highest score in row 0, as model · b_cap + size - 1."""
+        return self._choose(tables, e)[0]
+
+    def _choose(self, tables: Tables, e: Episode) -> tuple[int, int]:
+        """That batch, and the model whose blocks leave first; -1 for none."""
         scratch, shapes = self._scratch, (e.pending.shape, e.resident.shape)
         if scratch is None or (scratch.pending.shape, scratch.resident.shape) != shapes:
             scratch = allocate(tables, int(e.cap[0]), e.pending.shape[1], has_users=False, keeps_finish=False)
         self._scratch = scratch = scratch._replace(users=e.users, before=e.before, cap=e.cap)
         return choose_one(tables, e, scratch, self._weights, self._sizes, parameters_of(tables))
 
-    def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingOnlineEnv) -> int:
-        """The batch with the highest score; the observation and the info are not needed, nobody to come is seen."""
-        return self.choice(env.tables, env.episode)
+    def act(self, observation: dict[str, Any], info: dict[str, Any], env: PartialLoadingOnlineEnv) -> Any:
+        """The batch with the highest score; the observation and the info are not needed, nobody to come is seen.
+
+        With ``eviction="agent"`` the batch and the model, int64 (2,).
+        """
+        batch, preferred = self._choose(env.tables, env.episode)
+        if env.scenario.eviction != "agent":
+            return batch
+        return np.array([batch, preferred if preferred >= 0 else env.scenario.n_models])

@@ -84,14 +84,17 @@ class Scene(NamedTuple):
     place: Ints  # (A,) place of its model
     action: Singles  # (A, ACTION)
     order: Ints  # (J,) resident blocks, as they leave
-    stays: Ints  # (J,) 1 for blocks of the model that is looked at
+    stays: Ints  # (J,) 1 for blocks of the model that is looked at, and 0 again
     change: Ints  # (I,) nanoseconds that a model has to load more
     urgency: Floats  # (I · b_cap,) of each batch, by its number
     best: Floats  # (2, I) of each model's best batch, and scratch to sort it
-    counts: Ints  # (3,) models, batches, models before the others were left out
+    counts: Ints  # (4,) models, batches, models before the others were left out, resident blocks
 
 
 _MODEL, _LARGEST, _REST, _LATEST = range(4)
+
+RESIDENT = 3
+"""Place of the number of resident blocks in `Scene.counts`."""
 
 
 @compiled
@@ -110,7 +113,7 @@ def new_scene(n_models: int, n_blocks: int, n_actions: int) -> Scene:
         np.zeros(n_models, dtype=np.int64),
         np.zeros(n_actions),
         np.zeros((2, n_models)),
-        np.zeros(3, dtype=np.int64),
+        np.zeros(4, dtype=np.int64),
     )
 
 
@@ -128,9 +131,9 @@ def describe(t: Tables, e: Episode, n: int, parameters: Floats, s: Scene) -> Non
     t, e, s = borrowed(t), borrowed(e), borrowed(s)
     _choose_models(t, e, n, parameters, s)
     _describe_models(t, e, n, s)
-    resident = _order(t, e, n, s)
+    s.counts[RESIDENT] = _order(t, e, n, s)
     for c in range(s.counts[0]):
-        _describe_memory(t, e, n, s, c, resident)
+        _describe_memory(t, e, n, s, c)
     _describe_all(t, e, n, s)
     s.counts[1] = _describe_actions(t, e, n, s)
 
@@ -246,13 +249,13 @@ def _order(t: Tables, e: Episode, n: int, s: Scene) -> int:
 
 
 @inlined
-def _describe_memory(t: Tables, e: Episode, n: int, s: Scene, c: int, resident: int) -> None:
+def _describe_memory(t: Tables, e: Episode, n: int, s: Scene, c: int) -> None:
     """What all models would have to load after a batch of model c, and what the change is worth to who may come."""
     i, overhead, now = s.model[_MODEL, c], t.options[OVERHEAD], e.state[n, NOW]
     load = load_ns(e.models[n, MISSING_NS, i], overhead)
     s.change[:] = 0
     if e.models[n, MISSING_BYTES, i] > 0 or eviction_of(t) == PREVIOUS:
-        _change_memory(t, e, n, s, i, resident)
+        _change_memory(t, e, n, s, i)
     lost, gained, recent = 0.0, 0.0, 0
     for j in range(t.models.shape[1]):
         came = e.models[n, RECENT, j]
@@ -274,7 +277,7 @@ def _describe_memory(t: Tables, e: Episode, n: int, s: Scene, c: int, resident: 
 
 
 @inlined
-def _change_memory(t: Tables, e: Episode, n: int, s: Scene, i: int, resident: int) -> None:
+def _change_memory(t: Tables, e: Episode, n: int, s: Scene, i: int) -> None:
     """Write into ``change`` what every model has to load more after a batch of model i."""
     for place in range(t.block_start[i], t.block_start[i + 1]):
         block = t.block_of[place]
@@ -284,7 +287,7 @@ def _change_memory(t: Tables, e: Episode, n: int, s: Scene, i: int, resident: in
                 s.change[t.holder_of[holder]] -= t.blocks[block, BLOCK_NS]
     need, k = e.state[n, USED_BYTES] + e.models[n, MISSING_BYTES, i] - t.options[CACHE_BYTES], 0
     all_leave = eviction_of(t) == PREVIOUS
-    while k < resident and (need > 0 or all_leave):
+    while k < s.counts[RESIDENT] and (need > 0 or all_leave):
         block = s.order[k]
         k += 1
         if s.stays[block]:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.evolution import weights_of
+from agents.online.evicting import preferred_model
 from agents.online.families import Drawn, Family
 from agents.online.features import ACTION, EDGE, MOST_MODELS, TOKEN, Scene, describe, new_scene
 from agents.online.looking import look_ahead
@@ -127,7 +128,8 @@ def play_on(
     s, codes = borrowed(s), borrowed(codes)
     decisions = 0
     while e.state[0, CHOICES] > 0:
-        run(t, e, 0, s.cell[best_place(t, e, scratch, ahead, layers, parameters, s, codes)])
+        batch = s.cell[best_place(t, e, scratch, ahead, layers, parameters, s, codes)]
+        run(t, e, 0, batch, preferred_model(t, e, batch // e.cap[0], s))
         decisions += 1
     return decisions
 
@@ -164,11 +166,14 @@ def _play_policies(
 
 
 @compiled
-def choose_one(t: Tables, e: Episode, scratch: Episode, weights: Singles, sizes: Sizes, parameters: Floats) -> int:
-    """The batch with the highest score in row 0."""
+def choose_one(
+    t: Tables, e: Episode, scratch: Episode, weights: Singles, sizes: Sizes, parameters: Floats
+) -> tuple[int, int]:
+    """The batch with the highest score in row 0, and the model whose blocks leave first; -1 for none."""
     scene, codes = room_to_think(t, e, sizes)
     layers = layers_of(weights, sizes[0], sizes[1])
-    return int(scene.cell[best_place(t, e, scratch, sizes[2], layers, parameters, scene, codes)])
+    batch = int(scene.cell[best_place(t, e, scratch, sizes[2], layers, parameters, scene, codes)])
+    return batch, preferred_model(t, e, batch // e.cap[0], scene)
 
 
 @threaded

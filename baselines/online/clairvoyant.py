@@ -75,19 +75,22 @@ class _Beam(NamedTuple):
 _FREE, _NODES = range(2)
 
 
-def clairvoyant(instance: Instance, *, states: int = STATES, batches: int = BATCHES) -> Plan:
-    """A plan made with all arrivals known; its evictions are free, so no actions play it.
+def clairvoyant(
+    instance: Instance, *, states: int = STATES, batches: int = BATCHES, free_evictions: bool = True
+) -> Plan:
+    """A plan made with all arrivals known; where its evictions are free no actions play it.
 
     Args:
         instance: The instance.
         states: How many states are kept in each slot of 1.5 ms.
         batches: How many batches are tried from each.
+        free_evictions: Try the eviction of what is truly needed last, too; else all are by demand.
     """
     begin = time.perf_counter()
     tables, e = episode_of(instance)
     path = np.zeros((0, 3), dtype=np.int64)
     if instance.n_users and e.state[0, CHOICES] > 0:
-        path = _search(tables, e, instance, states, batches)
+        path = _search(tables, e, instance, states, batches, free_evictions)
     batch_cap = int(e.cap[0])
     keys_of = _beam(instance, 1, 1, 1)
     for _, action, given in path.tolist():
@@ -97,7 +100,7 @@ def clairvoyant(instance: Instance, *, states: int = STATES, batches: int = BATC
     return Plan.of_episode(
         instance,
         e,
-        playable=instance.eviction == "previous",
+        playable=instance.eviction == "previous" or (not free_evictions and instance.eviction in ("demand", "agent")),
         solver="clairvoyant",
         status="optimal" if e.state[0, SERVED] == most else "feasible",
         bound=most / instance.n_users if instance.n_users else 0.0,
@@ -119,7 +122,7 @@ def _beam(instance: Instance, n_slots: int, states: int, rows: int) -> _Beam:
     )
 
 
-def _search(tables: Tables, e: Episode, instance: Instance, states: int, batches: int) -> Ints:
+def _search(tables: Tables, e: Episode, instance: Instance, states: int, batches: int, free: bool) -> Ints:
     """The nodes of the best path, from the first decision on."""
     horizon = max(int(instance.deadline_ns.max()), int(instance.ready_ns.max()))
     n_slots = horizon // SLOT_NS + 3 + 2 * instance.n_users  # every decision goes on by a slot at least
@@ -131,7 +134,7 @@ def _search(tables: Tables, e: Episode, instance: Instance, states: int, batches
     pool = pool._replace(users=e.users, before=e.before)
     scratch = allocate(tables, batch_cap, n_users, n=2, has_users=False, keeps_finish=False)
     scratch = scratch._replace(users=e.users, before=e.before)
-    last = beam_search(tables, e, pool, scratch, beam, tuned(tables), batches)
+    last = beam_search(tables, e, pool, scratch, beam, tuned(tables), batches, free)
     path = []
     while last > 0:
         path.append(beam.nodes[last])
@@ -141,7 +144,7 @@ def _search(tables: Tables, e: Episode, instance: Instance, states: int, batches
 
 @compiled
 def beam_search(
-    t: Tables, e: Episode, pool: Episode, scratch: Episode, b: _Beam, parameters: Floats, n_batches: int
+    t: Tables, e: Episode, pool: Episode, scratch: Episode, b: _Beam, parameters: Floats, n_batches: int, free: bool
 ) -> int:
     """The node at which most users have been served.
 
@@ -153,6 +156,7 @@ def beam_search(
         b: The beam, empty.
         parameters: A, C, P of `urgent-greedy`.
         n_batches: How many batches are tried from each state.
+        free: Evictions of what is truly needed last are tried, too.
     """
     t, e, pool, scratch, b = borrowed(t), borrowed(e), borrowed(pool), borrowed(scratch), borrowed(b)
     batch_cap, best, best_served = e.cap[0], 0, -1
@@ -178,7 +182,7 @@ def beam_search(
                 else:
                     action = actions[order[choice % len(order)]]
                     loads = pool.models[row, MISSING_NS, action // batch_cap] > 0
-                    if given and (not loads or t.options[EVICTION] == PREVIOUS):
+                    if given and (not free or not loads or t.options[EVICTION] == PREVIOUS):
                         continue
                 copy_episode(pool, row, scratch, 0)
                 _take(t, scratch, 0, action, given, batch_cap, b)

@@ -165,11 +165,11 @@ def eviction_of(t: Tables) -> int:
 
 
 @compiled
-def run(t: Tables, e: Episode, n: int, action: int) -> None:
-    """Run a legal batch, and go on to the next decision."""
+def run(t: Tables, e: Episode, n: int, action: int, preferred: int = -1) -> None:
+    """Run a legal batch, before which the blocks of a preferred model leave first, and go on to the next decision."""
     t, e = borrowed(t), borrowed(e)
     batch_cap = e.cap[0]
-    serve_inlined(t, e, n, action // batch_cap, action % batch_cap + 1, eviction_of(t), -1)
+    serve_inlined(t, e, n, action // batch_cap, action % batch_cap + 1, eviction_of(t), preferred)
     decide_inlined(t, e, n)
 
 

@@ -9,7 +9,7 @@ from baselines.online.exhaustive import exhaustive_online, exhaustive_why_not
 from baselines.online.offline import optimal_dp, optimal_dp_why_not
 from baselines.online.policies import plan_at_random, plan_by_rule
 from baselines.online.replan import replan
-from baselines.solver import Solver, integer, real
+from baselines.solver import Solver, boolean, integer, real
 from pl_env.online.instance import Instance
 from pl_env.online.plan import Plan
 
@@ -66,9 +66,9 @@ SOLVERS: tuple[Solver, ...] = (
     Solver(
         "clairvoyant",
         "none; all arrivals known",
-        "beam search over batches, evictions and waits with all arrivals known; options: states, batches",
+        "beam search over batches, evictions, waits, all arrivals known; options: states, batches, free_evictions",
         clairvoyant,
-        {"states": integer(1, 64), "batches": integer(1, 64)},
+        {"states": integer(1, 64), "batches": integer(1, 64), "free_evictions": boolean()},
     ),
     Solver(
         "exhaustive-online",

@@ -3,6 +3,7 @@
     python -m experiments.online.agents.table                       # an hour, most of it `replan` and `clairvoyant`
     python -m experiments.online.agents.table --rates 120 --episodes 1000 --clairvoyant-episodes 0
     python -m experiments.online.agents.table ablation
+    python -m experiments.online.agents.table eviction --episodes 1000    # half an hour
 
 Episodes of the evaluation stream (`pl_env.seeds`), seed 0, the same for all policies; nothing was trained or tuned on
 them. Intervals are 95 %, by the bootstrap, paired by episode where two policies are compared.
@@ -40,15 +41,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Evaluate the agents that come with the package, or one of them without some of its inputs.
+    """Evaluate the agents that come with the package, one of them without some of its inputs, or what it adds to evict.
 
     Attributes:
-        what: "loads" or "ablation".
-        rates: Users a second.
-        evictions: Rules of eviction.
+        what: "loads", "ablation", or "eviction": what ``eviction="agent"`` adds to "demand".
+        rates: Users a second; not of "ablation".
+        evictions: Rules of eviction; not of "eviction".
         episodes: Evaluation episodes of each load and rule.
         solvers: Solvers to evaluate beside the agents.
-        clairvoyant_episodes: The first of the episodes, which `clairvoyant` plays; 0 to leave it out.
+        agents: Names of the agents; not of "ablation".
+        clairvoyant_episodes: The first of the episodes, which `clairvoyant` plays, of 8 s with "eviction"; 0 to leave
+            it out.
     """
 
     what: tyro.conf.Positional[str] = "loads"
@@ -57,9 +60,10 @@ class Arguments:
     episodes: int = 100
     solvers: tuple[str, ...] = ("replan", "urgent-greedy", "edf", "greedy")
     clairvoyant_episodes: int = 8
+    agents: tuple[str, ...] = tuple(RECIPES)
 
     def __post_init__(self) -> None:
-        require_one_of("what", self.what, ("loads", "ablation"))
+        require_one_of("what", self.what, tuple(PARTS))
         for name in self.evictions:
             require_one_of("evictions", name, EVICTIONS)
         require_integer("episodes", self.episodes, 2)
@@ -109,7 +113,7 @@ def loads(arguments: Arguments) -> Iterator[str]:
         for rate in arguments.rates:
             scenario = Scenario(arrival_rate=rate, eviction=eviction)
             drawn = instances(scenario, arguments.episodes)
-            names = [*(f"agent {name}" for name in RECIPES), *arguments.solvers]
+            names = [*(f"agent {name}" for name in arguments.agents), *arguments.solvers]
             names += ["clairvoyant"] if arguments.clairvoyant_episodes else []
             goodput, milliseconds = {}, {}
             for name in names:
@@ -159,10 +163,46 @@ def ablation(arguments: Arguments) -> Iterator[str]:
         yield f"### 120 users a second, `{eviction}`, {len(drawn)} episodes\n\n{markdown(rows)}\n"
 
 
+def eviction_by_agent(arguments: Arguments) -> Iterator[str]:
+    """What is gained where the agent says which model's blocks leave first, on the same episodes under `demand`."""
+    for rate in arguments.rates:
+        demand, agent = (Scenario(arrival_rate=rate, eviction=name) for name in ("demand", "agent"))
+        rows = []
+        for name in arguments.agents:
+            player = agents.load(f"online/{name}")
+            scenarios = (demand, agent)
+            rows.append(
+                _gain(name, *(goodput_of(player, each, instances(each, arguments.episodes)) for each in scenarios))
+            )
+        if arguments.clairvoyant_episodes:
+            drawn = instances(demand.override(episode_seconds=8.0), arguments.clairvoyant_episodes)
+            both = (
+                [baselines.solve(each, "clairvoyant", free_evictions=free).objective for each in drawn]
+                for free in (False, True)
+            )
+            rows.append(_gain("clairvoyant, free evictions, 8 s", *map(np.array, both)))
+        yield f"### {rate:g} users a second\n\n{markdown(rows)}\n"
+
+
+def _gain(name: str, demand: Floats, agent: Floats) -> dict[str, str]:
+    """A row of the table: goodput by the rule and by choice."""
+    gain = agent - demand
+    return {
+        "policy": name,
+        "`demand`": f"{demand.mean():.4f} ({_interval(demand, '.4f')})",
+        "`agent`": f"{agent.mean():.4f} ({_interval(agent, '.4f')})",
+        "gain": f"{gain.mean():+.4f} ({_interval(gain, '+.4f')})",
+        "episodes": str(len(gain)),
+    }
+
+
+PARTS = {"loads": loads, "ablation": ablation, "eviction": eviction_by_agent}
+
+
 def main(arguments: Arguments) -> None:
     """Evaluate and print."""
     torch.set_num_threads(1)
-    for part in (loads if arguments.what == "loads" else ablation)(arguments):
+    for part in PARTS[arguments.what](arguments):
         print(part, flush=True)
 
 

@@ -130,7 +130,7 @@ def test_features_by_hand():
     tables, e = episode_of(scenario.instance(users))
     assert e.models[0, COUNT].tolist() == [2, 0, 1]
     scene = described(tables, e)
-    assert scene.counts.tolist() == [2, 3, 2]
+    assert scene.counts.tolist() == [2, 3, 2, 0]
     load, time = 120, 120 + 12 + 3  # ms, of both users of model 0
     margin = 180 - time
     expected = [2 / 4, load / 50, load / 50, 2 / 4, 180 / 100, margin / 100, np.log(2 * 10 / time), np.log(3) / 2, 1]

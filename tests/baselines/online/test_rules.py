@@ -168,6 +168,22 @@ def test_options_and_what_solvers_do_not_cover():
     check(plan, instance)
 
 
+@pytest.mark.parametrize("eviction", ["demand", "agent"])
+def test_a_clairvoyant_whose_evictions_are_by_demand_can_be_played(eviction):
+    scenario = Scenario(episode_seconds=0.5, eviction=eviction)
+    instance = scenario.sample(np.random.default_rng(0))
+    plan, free = (baselines.solve(instance, "clairvoyant", free_evictions=each) for each in (False, True))
+    assert plan.playable
+    assert not free.playable
+    check(plan, instance)
+    env = PartialLoadingOnlineEnv(scenario, invalid_action="raise")
+    env.reset(options={"instance": instance})
+    for action in plan.actions(env):
+        _, _, _, _, info = env.step(action)
+    assert info["goodput"] == plan.objective
+    np.testing.assert_array_equal(env.plan.evicted, plan.evicted)
+
+
 def test_evaluate_takes_them():
     found = baselines.evaluate(
         {"edf": "edf", "the same": Rule("edf"), "replan": Replan()}, Scenario(episode_seconds=1.0), episodes=3
