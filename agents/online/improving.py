@@ -1,10 +1,10 @@
-"""Policy improvement by own play: not a planner says what a batch is worth, but how the policy itself goes on after it.
+"""Policy improvement by own play: not a planner says what a batch is worth, but how the episode goes on after it.
 
-At decisions that the policy comes to, some batches are tried, and each is played on by the policy: users go on coming,
-the same for all, until a horizon, and then everybody who is there is served or given up. The network then learns how
-many users more each batch has served (Lagoudakis and Parr, 2003; the "vine" of Schulman et al., 2015, arXiv
-1502.05477). That is the truth and much noise, as after another batch all else goes another way; so the loss asks for
-the mean.
+At decisions that the policy comes to, some batches are tried, and each is played on, first by a rule, then by what was
+learnt: users go on coming, the same for all, until a horizon, and then everybody who is there is served or given up.
+The network then learns how many users more each batch has served (Lagoudakis and Parr, 2003; the "vine" of Schulman et
+al., 2015, arXiv 1502.05477). That is the truth and much noise, as after another batch all else goes another way; so the
+loss asks for the mean.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.agent import load
 from agents.online.families import Family
 from agents.online.network import CompiledNetwork
-from agents.online.playing import Player, Tried, compiled_weights, room_for, states_of
+from agents.online.playing import Player, Singles, Sizes, Tried, compiled_weights, room_for, sizes_of, states_of
 from agents.pairwise import States
 from agents.training import Measure, update_average
-from pl_env.ranges import require_integer, require_real
+from pl_env.ranges import require, require_integer, require_real
 from pl_env.seeds import TRAINING_STREAM
 
 
@@ -32,8 +33,8 @@ class ImprovementConfig:
 
     Attributes:
         rounds: Rounds, each with a checkpoint at its end; 0 for none.
-        rule_rounds: The first of them, in which not the policy itself but `urgent-greedy` plays on after what is tried:
-            that is ten times as fast, and of a policy that has learnt little yet as good.
+        plays_on: Who plays on after what is tried: an agent that does not look ahead, as a name or a folder for
+            `agents.load`; unless given `urgent-greedy`, which takes a tenth of the time.
         updates: Times that a round plays and learns.
         episodes: Episodes that are played for that.
         share: Of the decisions, times the chance of another batch than the best, where batches are tried.
@@ -51,7 +52,7 @@ class ImprovementConfig:
     """
 
     rounds: int = 20
-    rule_rounds: int = 10
+    plays_on: str = ""
     updates: int = 4
     episodes: int = 12
     share: float = 0.5
@@ -66,7 +67,7 @@ class ImprovementConfig:
 
     def __post_init__(self) -> None:
         require_integer("rounds", self.rounds, 0)
-        require_integer("rule_rounds", self.rule_rounds, 0)
+        require(isinstance(self.plays_on, str), "plays_on", self.plays_on, "the name or folder of an agent, or empty")
         for name in ("updates", "episodes", "passes", "minibatch_size"):
             require_integer(name, getattr(self, name), 1)
         require_integer("batches", self.batches, 2)
@@ -106,7 +107,6 @@ class Trials(NamedTuple):
 class Improvement:
     """The stage: rounds of playing, trying and learning; see `agents.training.Stage`."""
 
-    name = "improvement"
     measures: tuple[Measure, ...] = (
         Measure("loss", "loss"),
         Measure("regret", "users lost by a sampled batch,\nof those tried"),
@@ -114,16 +114,22 @@ class Improvement:
     network: CompiledNetwork
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, family: Family, config: ImprovementConfig, seed: int, threads: int) -> None:
+    def __init__(self, name: str, family: Family, config: ImprovementConfig, seed: int, threads: int) -> None:
         """Set the stage.
 
         Args:
+            name: Name of the stage.
             family: What to play.
             config: How.
             seed: Seed of the training.
             threads: That play; they change nothing.
+
+        Raises:
+            UnknownName: There is no agent who could play on by that name.
+            InvalidValue: It looks ahead, or is of another system.
         """
-        self.rounds = config.rounds
+        self.name, self.rounds = name, config.rounds
+        self._plays_on = _network_named(config.plays_on) if config.plays_on else None
         self._family, self._config, self._seed, self._threads = family, config, seed, threads
 
     def begin(self, average: CompiledNetwork) -> None:
@@ -149,8 +155,7 @@ class Improvement:
         for update in range(config.updates):
             progress = (place + update / config.updates) / config.rounds
             warm_up = min(1.0, (place * config.updates + update + 1) / 20)
-            by_rule = place < config.rule_rounds
-            trials = try_batches(self._player, self.network, self._family, config, by_rule, rng)
+            trials = try_batches(self._player, self.network, self._family, config, self._plays_on, rng)
             for _ in range(config.passes):
                 order = torch.from_numpy(rng.permutation(len(trials.tried)))
                 for rows in torch.split(order, config.minibatch_size):
@@ -172,6 +177,14 @@ class Improvement:
         self.optimizer.step()
         update_average(self._average, self.network, self._config.averaging)
         return loss.item(), regret.item()
+
+
+def _network_named(name: str) -> tuple[Singles, Sizes]:
+    """Weights and sizes of an agent's network."""
+    agent = load(name)
+    require(agent.SYSTEM == "online", "plays_on", name, "an agent of PartialLoadingOnline")
+    require(agent.network.config.ahead == 0, "plays_on", name, "an agent that does not look ahead")
+    return compiled_weights(agent.network), sizes_of(agent.network.config)
 
 
 def _loss(network: CompiledNetwork, trials: Trials, config: ImprovementConfig) -> tuple[Tensor, Tensor]:
@@ -196,7 +209,7 @@ def try_batches(
     network: CompiledNetwork,
     family: Family,
     config: ImprovementConfig,
-    by_rule: bool,
+    plays_on: tuple[Singles, Sizes] | None,
     rng: np.random.Generator,
 ) -> Trials:
     """Play fresh episodes, and at some decisions on the way try some batches.
@@ -206,7 +219,7 @@ def try_batches(
         network: The policy.
         family: What to play.
         config: How.
-        by_rule: `urgent-greedy` plays on.
+        plays_on: Weights and sizes of the network that plays on; `urgent-greedy` if None.
         rng: The source of all randomness.
     """
     episodes = family.sample(rng, config.episodes)
@@ -214,7 +227,7 @@ def try_batches(
     uniforms = rng.random((len(episodes), most, 3))
     tried = [room_for(_MOST_TRIED, family.scenario.n_models, config.batches) for _ in episodes]
     kept, decisions = player.try_batches(
-        episodes, compiled_weights(network), uniforms, config.temperature, config.share, config.horizon, by_rule, tried
+        episodes, compiled_weights(network), uniforms, config.temperature, config.share, config.horizon, plays_on, tried
     )
     parts = zip(*([array[:count] for array in each] for each, count in zip(tried, kept, strict=True)), strict=True)
     joined = Tried(*(np.concatenate(part) for part in parts))

@@ -191,18 +191,21 @@ def _try_batches(
     share: float,
     horizon_ns: int,
     by_rule: bool,
+    other_weights: Singles,  # (weights,)
+    other_sizes: Sizes,
     tried: Tried,
 ) -> tuple[int, int]:
     """Play an episode by sampling; on the way try some batches of some decisions, each played on to a horizon.
 
-    The policy itself plays on, without a look ahead, or `urgent-greedy`, which takes a tenth of the time.
+    Another network plays on, without a look ahead, or `urgent-greedy`, which takes a tenth of the time.
 
     Returns:
         Decisions that were written down, and all that were taken.
     """
     layers = layers_of(weights, sizes[0], sizes[1])
     scene, codes = room_to_think(t, e, sizes)
-    other_scene, other_codes = room_to_think(t, e, sizes)
+    other_layers = layers_of(other_weights, other_sizes[0], other_sizes[1])
+    other_scene, other_codes = room_to_think(t, e, other_sizes)
     begin(t, e, 0, n_users, 0, empty[0], empty[1])
     rank = np.empty(len(codes.score))
     kept, step, decisions = 0, 0, 0
@@ -231,7 +234,7 @@ def _try_batches(
                 if by_rule:
                     play(t, scratch, 0, URGENT_GREEDY, parameters[0])
                 else:
-                    decisions += play_on(t, scratch, scratch, 0, layers, parameters, other_scene, other_codes)
+                    decisions += play_on(t, scratch, scratch, 0, other_layers, parameters, other_scene, other_codes)
                 tried.value[kept, c] = scratch.state[0, SERVED] - e.state[0, SERVED]
             kept += 1
         run(t, e, 0, scene.cell[played])
@@ -307,7 +310,7 @@ class Player:
         temperature: float,
         share: float,
         horizon_seconds: float,
-        by_rule: bool,
+        plays_on: tuple[Singles, Sizes] | None,
         tried: Sequence[Tried],
     ) -> tuple[list[int], int]:
         """Play every episode by sampling, and try batches on the way; see the kernel.
@@ -319,20 +322,21 @@ class Player:
             temperature: What scores are divided by before sampling.
             share: Of the decisions, times the chance of another batch than the first, where batches are tried.
             horizon_seconds: Who comes later is left out.
-            by_rule: `urgent-greedy` plays on after what is tried; else the policy.
+            plays_on: Weights and sizes of the network that plays on after what is tried; `urgent-greedy` if None.
             tried: What came of it, for each episode.
 
         Returns:
             Decisions with tried batches in each episode, and how many were taken in all.
         """
         horizon_ns = nanoseconds(horizon_seconds)
+        other_weights, other_sizes = plays_on or (weights, self._sizes)
 
         def try_one(n: int) -> tuple[int, int]:
             drawn = episodes[n]
             e, scratch, empty = self._place(drawn)
             return _try_batches(
                 drawn.tables, e, scratch, len(drawn.users), empty, weights, self._sizes, drawn.parameters,
-                uniforms[n], temperature, share, horizon_ns, by_rule, tried[n],
+                uniforms[n], temperature, share, horizon_ns, plays_on is None, other_weights, other_sizes, tried[n],
             )  # fmt: skip
 
         kept, decisions = zip(*self._each(try_one, len(episodes)), strict=True)

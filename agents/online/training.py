@@ -30,7 +30,8 @@ class TrainingConfig:
         network: Its size.
         threads: Threads that play; they change no bits.
         improvement: The first stage.
-        evolution: The second.
+        refinement: The second, likewise.
+        evolution: The third.
 
     Raises:
         InvalidValue: A field is out of range.
@@ -40,16 +41,14 @@ class TrainingConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     threads: int = 1
     improvement: ImprovementConfig = field(default_factory=ImprovementConfig)
+    refinement: ImprovementConfig = field(default_factory=lambda: ImprovementConfig(rounds=0))
     evolution: EvolutionConfig = field(default_factory=lambda: EvolutionConfig(rounds=0))
 
     def __post_init__(self) -> None:
         require_integer("seed", self.seed, 0, 2**31)
         require_integer("threads", self.threads, 1, 1024)
-        rounds = self.improvement.rounds + self.evolution.rounds
-        require_integer("improvement.rounds + evolution.rounds", rounds, 1)
-        if self.network.ahead:
-            least = self.improvement.rounds
-            require_integer("improvement.rule_rounds", self.improvement.rule_rounds, least)
+        rounds = self.improvement.rounds + self.refinement.rounds + self.evolution.rounds
+        require_integer("improvement.rounds + refinement.rounds + evolution.rounds", rounds, 1)
 
 
 class WholeEpisodes:
@@ -94,8 +93,9 @@ def train(
     torch.manual_seed(small_seed(TRAINING_STREAM, config.seed))
     agent = Agent(CompiledNetwork(config.network), {"family": family.to_dict(), "config": asdict(config)})
     stages: list[Stage] = []
-    if config.improvement.rounds > 0:
-        stages.append(Improvement(family, config.improvement, config.seed, config.threads))
+    for name, stage in (("improvement", config.improvement), ("refinement", config.refinement)):
+        if stage.rounds > 0:
+            stages.append(Improvement(name, family, stage, config.seed, config.threads))
     if config.evolution.rounds > 0:
         play = WholeEpisodes(family, config.network, config.threads)
         stages.append(Evolution(play, config.evolution, config.seed))

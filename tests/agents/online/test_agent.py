@@ -98,5 +98,8 @@ def test_what_ships_was_trained_by_its_recipe():
         trained_on = agents.load(f"online/{name}").trained_on
         assert sum(file.stat().st_size for file in (TRAINED / "online" / name).iterdir()) < 100_000
         assert trained_on["family"] == Family().to_dict()
-        assert trained_on["config"]["improvement"]["rounds"] == recipe.improvement.rounds
-        assert trained_on["rounds"] == recipe.improvement.rounds + recipe.evolution.rounds
+        for stage in ("improvement", "refinement", "evolution"):
+            assert trained_on["config"].get(stage, {"rounds": 0})["rounds"] == getattr(recipe, stage).rounds
+        assert trained_on["rounds"] == sum(
+            stage.rounds for stage in (recipe.improvement, recipe.refinement, recipe.evolution)
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -38,13 +36,3 @@ def test_the_best_of_what_it_finds_is_replans_batch(eviction, most):
             assert ends[cells.tolist().index(chosen)] == ends.min()
         checked += 1
     assert checked > 5
-
-
-def test_agents_that_look_ahead_learn_by_the_rule_alone():
-    from agents.online.network import NetworkConfig
-    from agents.online.training import TrainingConfig
-    from pl_env.errors import InvalidValue
-
-    config = TrainingConfig()
-    with pytest.raises(InvalidValue, match="rule_rounds is 10; it must be an integer of at least 20"):
-        dataclasses.replace(config, network=NetworkConfig(ahead=8))

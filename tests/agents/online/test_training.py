@@ -11,7 +11,7 @@ import torch
 import agents
 from agents.evolution import EvolutionConfig
 from agents.online.families import Family
-from agents.online.improving import ImprovementConfig, Trials, _loss, try_batches
+from agents.online.improving import Improvement, ImprovementConfig, Trials, _loss, _network_named, try_batches
 from agents.online.network import CompiledNetwork, NetworkConfig
 from agents.online.playing import Player, compiled_weights
 from agents.online.training import TrainingConfig, WholeEpisodes, train
@@ -21,18 +21,20 @@ from pl_env.online import Scenario
 from pl_env.online.arrays import CACHE_BYTES, EVICTION
 
 FEW = Family(Scenario(episode_seconds=1.0))
-SMALL = ImprovementConfig(rounds=3, rule_rounds=1, updates=2, episodes=3, share=0.3, passes=2, minibatch_size=16)
+SMALL = ImprovementConfig(rounds=3, updates=2, episodes=3, share=0.3, passes=2, minibatch_size=16)
 CONFIG = TrainingConfig(network=NetworkConfig(4, 8), improvement=SMALL)
-EVOLVED = dataclasses.replace(
+STAGES = dataclasses.replace(
     CONFIG,
+    network=NetworkConfig(4, 8, ahead=3),
     improvement=dataclasses.replace(SMALL, rounds=1),
-    evolution=EvolutionConfig(rounds=2, generations=2, pairs=3, episodes=4),
+    refinement=dataclasses.replace(SMALL, rounds=1, plays_on="online/reactive"),
+    evolution=EvolutionConfig(rounds=1, generations=2, pairs=3, episodes=4),
 )
 
 
-@pytest.fixture(scope="module", params=["improvement", "evolution"])
+@pytest.fixture(scope="module", params=["improvement", "all stages"])
 def config(request) -> TrainingConfig:
-    return CONFIG if request.param == "improvement" else EVOLVED
+    return CONFIG if request.param == "improvement" else STAGES
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +77,20 @@ def test_a_run_of_another_family_is_not_resumed(tmp_path, config):
         train(other, config, tmp_path, resume=True, progress=False)
 
 
-def tried(by_rule: bool = False, seed: int = 0) -> tuple[CompiledNetwork, Trials]:
+def tried(plays_on: str = "", seed: int = 0) -> tuple[CompiledNetwork, Trials]:
     torch.manual_seed(seed)
     network = CompiledNetwork(CONFIG.network)
     with torch.no_grad():
         network.out.normal_(std=0.1)
     player = Player(FEW, CONFIG.network)
-    return network, try_batches(player, network, FEW, SMALL, by_rule, np.random.default_rng(seed))
+    return network, try_batches(
+        player, network, FEW, SMALL, _network_named(plays_on) if plays_on else None, np.random.default_rng(seed)
+    )
 
 
-@pytest.mark.parametrize("by_rule", [False, True])
-def test_what_is_tried(by_rule):
-    _, trials = tried(by_rule)
+@pytest.mark.parametrize("plays_on", ["", "online/reactive"])
+def test_what_is_tried(plays_on):
+    _, trials = tried(plays_on)
     count = len(trials.tried)
     assert count > 10
     assert trials.tried[:, :2].all(), "a decision without a choice teaches nothing"
@@ -98,6 +102,20 @@ def test_what_is_tried(by_rule):
         for row, known in zip(trials.states.action, trials.tried, strict=True)
     ]
     assert np.mean(differ) > 0.9, "other batches, but for twins"
+
+
+def test_who_plays_on_better_serves_more():
+    values = [tried(plays_on)[1].value for plays_on in ("", "online/reactive")]
+    assert values[0].shape == values[1].shape
+    assert values[0].mean() < values[1].mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("online/default", "does not look ahead"), ("bls", "an agent of PartialLoadingOnline")]
+)
+def test_not_everybody_can_play_on(name, why):
+    with pytest.raises(InvalidValue, match=f"plays_on is '{name}'; it must be .*{why}"):
+        Improvement("refinement", FEW, dataclasses.replace(SMALL, plays_on=name), 0, 1)
 
 
 def test_regret_is_none_where_the_values_are_sure_and_right():
@@ -159,7 +177,7 @@ def test_the_family_draws_loads_and_rules_in_turn():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("batches", 1), ("share", 0.0), ("temperature", 0.0), ("updates", 0), ("rule_rounds", -1)]
+    ("field", "value"), [("batches", 1), ("share", 0.0), ("temperature", 0.0), ("updates", 0), ("plays_on", 1)]
 )
 def test_what_is_out_of_range_is_refused(field, value):
     with pytest.raises(InvalidValue, match=f"{field}.* is .*must be"):
