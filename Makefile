@@ -57,7 +57,7 @@ docs: install  ## build the site into site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 notebooks: install  ## run the notebooks again and keep what they print
-	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False examples/notebooks/*.ipynb
+	$(BIN)/python tests/examples/keep_outputs.py examples/notebooks/*.ipynb
 
 .PHONY: release-check
 release-check: lint type test docs test-slow ecosystem  ## what must be green before a release; wheel and sdist into dist/, and a clean install of the wheel
