@@ -57,8 +57,9 @@ def test_the_page_is_that_of_its_files(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_row_is_played_again(file):
-    """But for what takes minutes."""
+    """But for what takes long; a file of nothing else is played whole."""
     slow = {"exact", "local-search", "replan", "clairvoyant", "optimal-dp", "rollout", "order-search", "offline"}
     slow |= {name for name in read(file).results if name.startswith("agent ") and not name.endswith("-fast")}
     skip = [name for name in read(file).results if name in slow]
+    skip = [] if len(skip) == len(read(file).results) else skip
     assert main(["replay", str(file), "--skip", *skip]) == 0
