@@ -51,6 +51,7 @@ from pl_env.online.arrays import (
     Tables,
 )
 from pl_env.online.dynamics import batch_ns, deadline_of, load_ns, uploads_of
+from pl_env.online.eviction import key_of
 from pl_env.online.instance import MEMORY_NS
 
 Singles = NDArray[np.float32]
@@ -234,12 +235,7 @@ def _order(t: Tables, e: Episode, n: int, s: Scene) -> int:
     size, rule = 0, eviction_of(t)
     for block in range(len(t.blocks)):
         if e.resident[n, block]:
-            key = 0
-            if rule == LRU:
-                key = e.last_used[n, block] + 2**31
-            elif rule != PREVIOUS:
-                for place in range(t.holder_start[block], t.holder_start[block + 1]):
-                    key += e.models[n, RECENT, t.holder_of[place]]
+            key = key_of(t, e, n, block, rule) if rule != PREVIOUS else 0
             s.order[size] = key << _RANKS | t.blocks[block, RANK]
             size += 1
     s.order[:size].sort()

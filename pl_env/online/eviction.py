@@ -117,17 +117,27 @@ def _candidates(t: Tables, e: Episode, n: int, model: int) -> int:
 
 
 @inlined
+def key_of(t: Tables, e: Episode, n: int, block: int, rule: int) -> int:
+    """Key of a block by `LRU`, the number of the last batch that used it, or `DEMAND`, recent users of all its models.
+
+    At least 0 and below `OTHERS`.
+    """
+    key = 0
+    if rule == LRU:
+        key = e.last_used[n, block] + _LRU_BASE
+    else:
+        for place in range(t.holder_start[block], t.holder_start[block + 1]):
+            key += e.models[n, RECENT, t.holder_of[place]]
+    return key
+
+
+@inlined
 def _set_keys(t: Tables, e: Episode, n: int, size: int, rule: int, preferred: int) -> None:
-    """Keys of the candidates: the number of the last batch that used it, or recent users of all its models."""
+    """Set the keys of the candidates."""
     base = OTHERS if preferred >= 0 else 0
     for candidate in range(size):
-        block, key = e.heap[candidate], 0
-        if rule == LRU:
-            key = e.last_used[n, block] + _LRU_BASE
-        else:
-            for place in range(t.holder_start[block], t.holder_start[block + 1]):
-                key += e.models[n, RECENT, t.holder_of[place]]
-        e.keys[block] = base + key
+        block = e.heap[candidate]
+        e.keys[block] = base + key_of(t, e, n, block, rule)
     if preferred >= 0:
         for place in range(t.block_start[preferred], t.block_start[preferred + 1]):
             block = t.block_of[place]

@@ -7,20 +7,15 @@ import pytest
 from agents import console
 from agents.__main__ import main
 from agents.online.agent import Agent
-from pl_env.real_models.scanning import scan
-from tests import real_models
-from tests.baselines.online.test_serving import ARGUMENTS, server_of
+from tests.baselines.online.test_serving import ARGUMENTS, save_what_is_served
 
 SHORT = ("--rate", "40", "--seconds", "0.3")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with models, library.npz, and a server.json whose numbers are made up."""
     monkeypatch.chdir(tmp_path)
-    real_models.save_perceptrons(tmp_path / "models", real_models.BOTTOM_SHARED)
-    scan((tmp_path / "models",)).library.save("library.npz")
-    server_of().save("server.json", {"input_shape": list(real_models.INPUT), "page_cache": "warm"})
+    save_what_is_served(tmp_path)
 
 
 def test_an_agent_decides_what_is_served(folder, capsys, monkeypatch):

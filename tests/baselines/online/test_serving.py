@@ -167,13 +167,17 @@ def test_the_cache_keeps_what_is_not_evicted_and_refuses_more_than_its_bytes(fou
 # ---------------------------------------------------------------- the command
 
 
+def save_what_is_served(folder: Path) -> None:
+    """Models, library.npz, and a server.json whose numbers are made up."""
+    real_models.save_perceptrons(folder / "models", real_models.BOTTOM_SHARED)
+    scan((folder / "models",)).library.save(folder / "library.npz")
+    server_of().save(folder / "server.json", {"input_shape": list(real_models.INPUT), "page_cache": "warm"})
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with models, library.npz, and a server.json whose numbers are made up."""
     monkeypatch.chdir(tmp_path)
-    real_models.save_perceptrons(tmp_path / "models", real_models.BOTTOM_SHARED)
-    scan((tmp_path / "models",)).library.save("library.npz")
-    server_of().save("server.json", {"input_shape": list(real_models.INPUT), "page_cache": "warm"})
+    save_what_is_served(tmp_path)
     return tmp_path
 
 
