@@ -19,7 +19,7 @@ from pl_env.partial_loading.dynamics import ELAPSED, RESIDENT
 Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
-TOKEN, EDGE, ACTION = 12, 3, 12
+TOKEN, EDGE, ACTION = 16, 3, 12
 """Numbers of a model, of a pair of models, of an action."""
 
 _TIMES, _RATES = 10.0, 80.0
@@ -101,7 +101,27 @@ def describe(e: EpisodeArrays, n: int, later_ns: Ints, s: Scene) -> None:
         users, later = s.users[other] * np.float32(_TIMES / _RATES), s.later[other]
         for own in range(count):
             rate[own] = users / (after[own] + later)
+    _describe_neighbours(s, count)
     s.counts[1] = _describe_actions(e, n, later_ns, s, left, deadline, demand)
+
+
+@inlined
+def _describe_neighbours(s: Scene, count: int) -> None:
+    """Of each model: the best rate that can follow it, the least loading to and from another, the mean loading to it."""
+    exit_rate, entry, mean_entry, exit_load = s.token[12], s.token[13], s.token[14], s.token[15]
+    for own in range(count):
+        exit_rate[own], mean_entry[own] = np.float32(0.0), np.float32(0.0)
+        entry[own] = s.token[2, own]
+        exit_load[own] = np.float32(10.0)
+    share = np.float32(1 / max(1, count - 1))
+    for other in range(count):
+        reverse, after, rate = s.edge[0, other], s.edge[1, other], s.edge[2, other]
+        for own in range(count):
+            if own != other:
+                exit_rate[own] = max(exit_rate[own], rate[own])
+                entry[own] = min(entry[own], reverse[own])
+                exit_load[own] = min(exit_load[own], after[own])
+                mean_entry[own] += share * reverse[own]
 
 
 @inlined
