@@ -19,7 +19,7 @@ from pl_env.partial_loading.dynamics import ELAPSED, RESIDENT
 Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
-TOKEN, EDGE, ACTION = 16, 4, 16
+TOKEN, EDGE, ACTION = 16, 3, 12
 """Numbers of a model, of a pair of models, of an action."""
 
 _TIMES, _RATES = 10.0, 80.0
@@ -36,11 +36,6 @@ class Scene(NamedTuple):
     cell: Ints  # (A,) the actions, of which there are counts[1]
     place: Ints  # (A,) place of its model
     action: Singles  # (ACTION, A)
-    next: Ints  # (I,) place of the model whose batch after this one's serves most per time; -1 for none
-    other_next: Ints  # (I,) place of the second
-    rates: Singles  # (2, I) of these two
-    path_users: Singles  # (I,) users of the best two batches after one of this model
-    path_time: Singles  # (I,) what they take
     counts: Ints  # (2,)
 
 
@@ -56,11 +51,6 @@ def new_scene(n_models: int, n_actions: int) -> Scene:
         np.zeros(n_actions, dtype=np.int64),
         np.zeros(n_actions, dtype=np.int64),
         np.zeros((ACTION, n_actions), dtype=np.float32),
-        np.zeros(n_models, dtype=np.int64),
-        np.zeros(n_models, dtype=np.int64),
-        np.zeros((2, n_models), dtype=np.float32),
-        np.zeros(n_models, dtype=np.float32),
-        np.zeros(n_models, dtype=np.float32),
         np.zeros(2, dtype=np.int64),
     )
 
@@ -117,48 +107,21 @@ def describe(e: EpisodeArrays, n: int, later_ns: Ints, s: Scene) -> None:
 
 @inlined
 def _describe_neighbours(s: Scene, count: int) -> None:
-    """Of each model: the least and the mean loading to it after another one, and what is best to follow it.
-
-    Best by users per time: one batch, s.next, and two, by s.path_users and s.path_time, the second being the best to
-    follow the first but for the model itself.
-    """
-    entry, mean_entry, exit_rate, path_rate = s.token[12], s.token[13], s.token[14], s.token[15]
-    next_rate, other_rate = s.rates[0], s.rates[1]
+    """Of each model: the best rate that can follow it, the least loading to and from another, the mean loading to it."""
+    exit_rate, entry, mean_entry, exit_load = s.token[12], s.token[13], s.token[14], s.token[15]
     for own in range(count):
-        entry[own], mean_entry[own] = s.token[2, own], np.float32(0.0)
-        exit_rate[own] = path_rate[own] = next_rate[own] = other_rate[own] = np.float32(0.0)
-        s.next[own] = s.other_next[own] = -1
+        exit_rate[own], mean_entry[own] = np.float32(0.0), np.float32(0.0)
+        entry[own] = s.token[2, own]
+        exit_load[own] = np.float32(10.0)
     share = np.float32(1 / max(1, count - 1))
     for other in range(count):
-        reverse, rate = s.edge[0, other], s.edge[2, other]
+        reverse, after, rate = s.edge[0, other], s.edge[1, other], s.edge[2, other]
         for own in range(count):
-            if own == other:
-                continue
-            entry[own] = min(entry[own], reverse[own])
-            mean_entry[own] += share * reverse[own]
-            if rate[own] > next_rate[own]:
-                other_rate[own], s.other_next[own] = next_rate[own], s.next[own]
-                next_rate[own], s.next[own] = rate[own], other
-            elif rate[own] > other_rate[own]:
-                other_rate[own], s.other_next[own] = rate[own], other
-    unit = np.float32(_TIMES / _RATES)
-    for own in range(count):
-        exit_rate[own], s.path_users[own], s.path_time[own] = next_rate[own], np.float32(0.0), np.float32(0.0)
-    for other in range(count):
-        after, path = s.edge[1, other], s.edge[3, other]
-        users, time = s.users[other], s.later[other]
-        for own in range(count):
-            last = s.next[other]
-            if last == own:
-                last = s.other_next[other]
-            more = users
-            spent = after[own] + time
-            if last >= 0:
-                more += s.users[last]
-                spent += s.edge[1, last, other] + s.later[last]
-            path[own] = more * unit / spent
-            if own != other and path[own] > path_rate[own]:
-                path_rate[own], s.path_users[own], s.path_time[own] = path[own], more, spent
+            if own != other:
+                exit_rate[own] = max(exit_rate[own], rate[own])
+                entry[own] = min(entry[own], reverse[own])
+                exit_load[own] = min(exit_load[own], after[own])
+                mean_entry[own] += share * reverse[own]
 
 
 @inlined
@@ -196,15 +159,6 @@ def _describe_actions(
             s.action[9, count] = max(-4.0, min(4.0, np.log(rest / max(1.0, left - time))))
             s.action[10, count] = today * unit
             s.action[11, count] = min(10.0, e.sorted_upload[n, first + b + 1] * unit) if b + 1 < pending else 0.0
-            s.action[12, count] = s.action[0, count]
-            after = s.next[place]
-            if after >= 0:
-                spent = time * unit + s.edge[1, after, place] + s.later[after]
-                s.action[12, count] = np.log((b + 1 + s.users[after]) * _TIMES / (_RATES * spent))
-            spent = time * unit + s.path_time[place]
-            s.action[13, count] = np.log((b + 1 + s.path_users[place]) * _TIMES / (_RATES * spent))
-            s.action[14, count] = min(2.0, spent * deadline / (_TIMES * left))
-            s.action[15, count] = s.token[12, place] if b + 1 < pending else 0.0
             count += 1
     return count
 

@@ -132,16 +132,15 @@ def _hear(s: Scene, edge: Singles, count: int, codes: Codes) -> None:
     codes.heard[:, :count] = none
     for k in range(w):
         own, mean, most = codes.own[k], codes.heard[k], codes.heard[w + k]
-        e0, e1, e2, e3 = edge[0, k], edge[1, k], edge[2, k], edge[3, k]
+        e0, e1, e2 = edge[0, k], edge[1, k], edge[2, k]
         codes.other[k, count] = _NOTHING_HEARD
         for j in range(0, count, 2):
             next_j = min(j + 1, len(s.model) - 1)
-            a, a0, a1, a2, a3 = codes.other[k, j], s.edge[0, j], s.edge[1, j], s.edge[2, j], s.edge[3, j]
-            b, b0, b1 = codes.other[k, j + 1], s.edge[0, next_j], s.edge[1, next_j]
-            b2, b3 = s.edge[2, next_j], s.edge[3, next_j]
+            a0, a1, a2, a = s.edge[0, j], s.edge[1, j], s.edge[2, j], codes.other[k, j]
+            b0, b1, b2, b = s.edge[0, next_j], s.edge[1, next_j], s.edge[2, next_j], codes.other[k, j + 1]
             for i in range(count):
-                x = max(own[i] + a + a0[i] * e0 + a1[i] * e1 + a2[i] * e2 + a3[i] * e3, none)
-                y = max(own[i] + b + b0[i] * e0 + b1[i] * e1 + b2[i] * e2 + b3[i] * e3, none)
+                x = max(own[i] + a + a0[i] * e0 + a1[i] * e1 + a2[i] * e2, none)
+                y = max(own[i] + b + b0[i] * e0 + b1[i] * e1 + b2[i] * e2, none)
                 mean[i] += x + y
                 most[i] = max(most[i], max(x, y))
         for i in range(count):
