@@ -14,7 +14,7 @@ from pl_env.packages import require_package
 if TYPE_CHECKING:
     from agents.agent import load, trained_agents
     from agents.partial_loading.agent import Agent
-    from agents.partial_loading.decoding import BestOf
+    from agents.partial_loading.decoding import BestOf, Rollout
     from agents.partial_loading.families import ANY_LIBRARY, Family
     from agents.partial_loading.fine_tuning import FineTuningConfig
     from agents.partial_loading.imitation import ImitationConfig
@@ -32,6 +32,7 @@ __all__ = [
     "ImitationConfig",
     "PartialLoadingVecEnv",
     "PolicyResult",
+    "Rollout",
     "TrainingConfig",
     "TrainingResult",
     "evaluate",
@@ -49,6 +50,7 @@ _LAZY = {
     "FineTuningConfig": "agents.partial_loading.fine_tuning",
     "ImitationConfig": "agents.partial_loading.imitation",
     "PartialLoadingVecEnv": "agents.partial_loading.sb3_vec_env",
+    "Rollout": "agents.partial_loading.decoding",
     "TrainingConfig": "agents.partial_loading.training",
     "TrainingResult": "agents.training",
     "load": "agents.agent",

@@ -1,4 +1,4 @@
-"""Sampling with best-of-n: the known model says which of many sampled schedules is the best."""
+"""Decoding with the known model, which says what a schedule is worth: the best of many that are sampled, and rollouts."""
 
 from __future__ import annotations
 
@@ -42,51 +42,22 @@ def play_greedily(agent: Agent, instances: Sequence[Instance], seed: int = 0) ->
     return np.asarray(episodes.served / episodes.n_users)
 
 
-class BestOf(Replanning):
-    """A policy that samples schedules from an agent, arg-max being the first of them, and follows the best one."""
+class _Decoding(Replanning):
+    """Base of policies that plan with an agent where channels stay for the episode."""
 
-    def __init__(self, agent: Agent, samples: int = 64, *, temperature: float = 1.0, seed: int = 0) -> None:
-        """Make a policy of an agent.
-
-        Args:
-            agent: The agent.
-            samples: Schedules to choose from.
-            temperature: What scores are divided by before sampling.
-            seed: Seed of the sampling; the same instance gives the same schedule.
-
-        Raises:
-            InvalidValue: An argument is out of range.
-        """
-        require_integer("samples", samples, 1)
-        require_real("temperature", temperature, 0, above=True)
-        require_integer("seed", seed, 0)
-        self.agent, self.samples, self.temperature, self.seed = agent, samples, temperature, seed
+    agent: Agent
 
     def plan(self, instance: Instance) -> list[int]:
-        """Actions of the best of the sampled schedules for what an instance holds.
+        """Actions of a schedule for what an instance holds; the same instance gives the same schedule.
 
         Raises:
             UnsupportedInstance: Channels are drawn anew before every batch; no schedule is known to be the best.
         """
         if instance.fading == "batch":
-            raise UnsupportedInstance("BestOf needs channels that stay for the episode; use the agent itself")
+            name = type(self).__name__
+            raise UnsupportedInstance(f"{name} needs channels that stay for the episode; use the agent itself")
         rng = np.random.default_rng((DECODING_STREAM, self.seed, int(instance.upload_ns.sum()) % 2**63))
-        if isinstance(self.agent, CompiledAgent):
-            return self.agent.best_plan(instance, self.samples, self.temperature, rng)
-        one = Episodes([instance], self.agent.network.config.batch_cap)
-        episodes = one.branch(np.zeros(self.samples, dtype=np.int64))
-        loading, taken = loading_of(episodes), []
-        twin = np.zeros(self.samples, dtype=np.int64)  # alike where the same actions were taken
-        while (rows := np.flatnonzero(episodes.running)).size > 0:
-            _, first, place = np.unique(twin[rows], return_index=True, return_inverse=True)
-            scores = present_scores(self.agent.network, episodes, loading, rows[first])[place] / self.temperature
-            scores += np.where(rows[:, None] > 0, rng.gumbel(size=scores.shape), 0.0)
-            actions = np.full(self.samples, -1, dtype=np.int64)
-            actions[rows] = scores.argmax(axis=1)
-            episodes.step(actions)
-            taken.append(actions)
-            twin = np.unique(twin * (scores.shape[1] + 1) + actions, return_inverse=True)[1]
-        return _actions_of_best(taken, episodes.served)
+        return self._plan(Episodes([instance], self.agent.network.config.batch_cap), rng)
 
     def planned_actions(self, env: PartialLoadingEnv) -> list[int]:
         """The plan for what is left of the environment's episode.
@@ -97,7 +68,133 @@ class BestOf(Replanning):
         self.agent.require_batch_cap(env)
         return self.plan(env.remaining())
 
+    def _plan(self, episode: Episodes, rng: np.random.Generator) -> list[int]:
+        raise NotImplementedError
 
-def _actions_of_best(taken: list[NDArray[np.int64]], served: NDArray[np.int64]) -> list[int]:
-    best = int(served.argmax())
-    return [int(actions[best]) for actions in taken if actions[best] >= 0]
+
+class BestOf(_Decoding):
+    """A policy that samples schedules from an agent, arg-max being the first of them, and follows the best one."""
+
+    def __init__(self, agent: Agent, samples: int = 64, *, temperature: float = 1.0, seed: int = 0) -> None:
+        """Make a policy of an agent.
+
+        Args:
+            agent: The agent.
+            samples: Schedules to choose from.
+            temperature: What scores are divided by before sampling.
+            seed: Seed of the sampling.
+
+        Raises:
+            InvalidValue: An argument is out of range.
+        """
+        require_integer("samples", samples, 1)
+        require_real("temperature", temperature, 0, above=True)
+        require_integer("seed", seed, 0)
+        self.agent, self.samples, self.temperature, self.seed = agent, samples, temperature, seed
+
+    def _plan(self, episode: Episodes, rng: np.random.Generator) -> list[int]:
+        first = np.full(self.samples, -1, dtype=np.int64)
+        value, actions = _play_on(self.agent, episode, first, np.arange(self.samples) > 0, self.temperature, rng)
+        return _taken(actions[int(value.argmax())])
+
+
+class Rollout(_Decoding):
+    """A policy that plays an agent's favourite actions to the end of the episode, by the agent, and takes the best one.
+
+    Before every batch, that is, each of the actions that the agent likes best is followed by the agent's own, by
+    arg-max (Bertsekas, Tsitsiklis and Wu, 1997); beside them are schedules that are sampled from there on. The best
+    schedule so far is followed until a better one is found, so the end is never worse than by arg-max.
+    """
+
+    def __init__(
+        self, agent: Agent, actions: int = 8, samples: int = 0, *, temperature: float = 1.0, seed: int = 0
+    ) -> None:
+        """Make a policy of an agent.
+
+        Args:
+            agent: The agent.
+            actions: Actions that are tried before every batch.
+            samples: Schedules that are sampled beside them.
+            temperature: What scores are divided by before sampling.
+            seed: Seed of the sampling.
+
+        Raises:
+            InvalidValue: An argument is out of range.
+        """
+        require_integer("actions", actions, 1)
+        require_integer("samples", samples, 0)
+        require_real("temperature", temperature, 0, above=True)
+        require_integer("seed", seed, 0)
+        self.agent, self.actions, self.samples = agent, actions, samples
+        self.temperature, self.seed = temperature, seed
+
+    def _plan(self, episode: Episodes, rng: np.random.Generator) -> list[int]:
+        plan: list[int] = []
+        highest, step = -1.0, 0
+        while episode.running[0]:
+            scores = _scores(self.agent, episode)
+            favourites = np.argsort(-scores, kind="stable")[: min(self.actions, int(np.isfinite(scores).sum()))]
+            first = np.concatenate([favourites, np.full(self.samples, -1)])
+            sampled = np.arange(len(first)) >= len(favourites)
+            value, actions = _play_on(self.agent, episode, first, sampled, self.temperature, rng)
+            best = int(value.argmax())
+            if value[best] > highest:
+                highest, plan = float(value[best]), plan[:step] + _taken(actions[best])
+            episode.step(np.array([plan[step]]))
+            step += 1
+        return plan
+
+
+def _scores(agent: Agent, episode: Episodes) -> NDArray[np.float32]:
+    """Scores of all actions of the one episode, (A,), -inf where not legal."""
+    if isinstance(agent, CompiledAgent):
+        return agent.scores(episode, later_upload_ns(episode))[0]
+    return present_scores(agent.network, episode, loading_of(episode), np.zeros(1, dtype=np.int64))[0]
+
+
+def _play_on(
+    agent: Agent,
+    episode: Episodes,
+    first: NDArray[np.int64],
+    sampled: NDArray[np.bool_],
+    temperature: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Let an agent play copies of one episode to their ends.
+
+    Args:
+        agent: The agent.
+        episode: The episode, alone.
+        first: int64 (N,), an action that each copy begins with; -1 for none.
+        sampled: bool (N,), whether its actions are sampled; else by arg-max.
+        temperature: What scores are divided by before sampling.
+        rng: The source of all randomness.
+
+    Returns:
+        Users served, float64 (N,), of a `CompiledAgent` and the part left over of the time for one more; and the
+        actions, (N, T), -1 where there is none.
+    """
+    episodes = episode.branch(np.zeros(len(first), dtype=np.int64))
+    if isinstance(agent, CompiledAgent):
+        return agent.play_on(episodes, first, sampled, temperature, rng)
+    loading, taken = loading_of(episodes), []
+    twin = np.unique(first, return_inverse=True)[1]  # alike where the same actions were taken
+    given = first.astype(np.int64)
+    while (rows := np.flatnonzero(episodes.running)).size > 0:
+        actions = np.full(len(first), -1, dtype=np.int64)
+        actions[rows] = given[rows]
+        rows = rows[given[rows] < 0]
+        if rows.size > 0:
+            _, one, place = np.unique(twin[rows], return_index=True, return_inverse=True)
+            scores = present_scores(agent.network, episodes, loading, rows[one])[place] / temperature
+            scores += np.where(sampled[rows, None], rng.gumbel(size=scores.shape), 0.0)
+            actions[rows] = scores.argmax(axis=1)
+        episodes.step(actions)
+        taken.append(actions)
+        given = np.full(len(first), -1, dtype=np.int64)
+        twin = np.unique(twin * (episodes.arrays.mask.shape[1] + 1) + actions, return_inverse=True)[1]
+    return episodes.served.astype(np.float64), np.stack(taken, axis=1)
+
+
+def _taken(actions: NDArray[np.int64]) -> list[int]:
+    return [int(action) for action in actions[actions >= 0]]

@@ -61,25 +61,33 @@ class CompiledAgent(Agent):
         """
         return self._player.scores(episodes, self._weights, later_ns)
 
-    def best_plan(self, instance: Instance, samples: int, temperature: float, rng: np.random.Generator) -> list[int]:
-        """Actions of the best of some schedules, of which the first is by arg-max; see `agents.BestOf`.
+    def play_on(
+        self,
+        episodes: Episodes,
+        first: NDArray[np.int64],
+        sampled: NDArray[np.bool_],
+        temperature: float,
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Play episodes, whose channels stay, to their ends.
 
         Args:
-            instance: What to play; its channels stay.
-            samples: Schedules to choose from.
+            episodes: They.
+            first: int64 (N,), an action that each begins with; -1 for none.
+            sampled: bool (N,), whether its actions are sampled; else by arg-max.
             temperature: 1 is the agent's own.
             rng: The source of all randomness.
+
+        Returns:
+            Users served, and the part that is left over of the time for one more, float64 (N,); and the actions, int64
+            (N, T), -1 where there is none.
         """
-        episodes = Episodes([instance], self.network.config.batch_cap).branch(np.zeros(samples, dtype=np.int64))
-        nothing, most = np.zeros((samples, 0), dtype=np.int64), instance.n_users
-        first = self._player.play(episodes.branch(np.zeros(1, dtype=np.int64)), self._weights, nothing[:1])
-        others = self._player.play(
-            episodes, self._weights, nothing,
-            uniforms=rng.random((samples, most)), temperature=_SAMPLED_AT * temperature,
+        uniforms = np.where(sampled[:, None], rng.random((len(first), int(episodes.n_users.max()))), -1.0)
+        played = self._player.play(
+            episodes, self._weights, np.zeros((len(first), 0), dtype=np.int64),
+            uniforms=uniforms, temperature=_SAMPLED_AT * temperature, first=first,
         )  # fmt: skip
-        ends, actions = np.append(first.value, others.value[1:]), np.concatenate([first.actions, others.actions[1:]])
-        best = actions[int(ends.argmax())]
-        return [int(action) for action in best[best >= 0]]
+        return played.value, played.actions
 
 
 def _later_ns(instance: Instance) -> NDArray[np.int64]:

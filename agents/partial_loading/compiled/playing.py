@@ -59,7 +59,7 @@ def _play(
     later_ns: Ints,  # (N, K), or (N, 0) for today's uploads
     channels: Floats,  # (draws, T, K) uniform numbers, by batch and user
     channel: Ints,  # (N,) which of them
-    uniforms: Floats,  # (N, T) to sample actions; (N, 0) to take the highest score
+    uniforms: Floats,  # (N, T) to sample actions; (N, 0), or negative, to take the highest score
     temperature: float,
     first: Ints,  # (N,) an action to begin with; -1 for none
     value: Floats,  # (N,) out
@@ -79,7 +79,7 @@ def _play(
                 score_actions(scene, layers, codes)
                 scores = codes.score[: scene.counts[1]]
                 best = int(scores.argmax())
-                if uniforms.shape[1] > 0:
+                if uniforms.shape[1] > 0 and uniforms[n, step] >= 0:
                     best = _drawn(scores, scores[best], temperature, uniforms[n, step])
                 cell = scene.cell[best]
                 decisions += 1
@@ -221,7 +221,7 @@ class Player:
             policy: int64 (N,), who plays each; None for the first.
             channels: float64 (draws, T, K) in [0, 1), by number of the batch and user, where channels are drawn anew.
             channel: int64 (N,), whose of them each has; None for the first.
-            uniforms: float64 (N, T) in [0, 1) to sample actions with; None to take the highest score.
+            uniforms: float64 (N, T) in [0, 1) to sample actions with; negative, or None, to take the highest score.
             temperature: What scores are divided by before sampling.
             first: int64 (N,), an action to begin with; None for none.
         """

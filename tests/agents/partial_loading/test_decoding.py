@@ -24,10 +24,51 @@ def test_one_sample_is_arg_max(agent):
     assert result["agent"].objective.tolist() == result["one"].objective.tolist()
 
 
-def test_it_plans_anew_where_somebody_else_has_acted(agent):
+@pytest.mark.parametrize("name", ["fresh", "bls-fast"])
+def test_a_rollout_is_never_below_arg_max_nor_above_the_optimum(agent, name):
+    agent = agent if name == "fresh" else agents.load(name)
+    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    policies = {
+        "agent": agent,
+        "one": agents.Rollout(agent, 1),
+        "rollout": agents.Rollout(agent, 4),
+        "more": agents.Rollout(agent, 4, samples=6),
+        "again": agents.Rollout(agent, 4, samples=6),
+    }
+    result = agents.evaluate(policies, scenario, episodes=6)
+    assert result["one"].objective.tolist() == result["agent"].objective.tolist()
+    assert (result["rollout"].objective >= result["agent"].objective).all()
+    assert (result["rollout"].objective <= result["rollout"].optimum).all()
+    assert result["rollout"].mean > result["agent"].mean
+    assert result["more"].mean >= result["rollout"].mean
+    assert result["more"].objective.tolist() == result["again"].objective.tolist()
+
+
+def test_a_rollout_tries_every_first_action_of_a_tiny_episode_and_plays_on_by_the_agent(agent):
+    """Worked out one by one: each legal action, then the agent's own to the end."""
+    (instance,) = agents.Family.named("tiny").sample(np.random.default_rng(3), 1)
+    env = pl_env.PartialLoadingEnv("tiny")
+    _, start = env.reset(options={"instance": instance})
+    ends = []
+    for action in np.flatnonzero(start["action_mask"]):
+        env.reset(options={"instance": instance})
+        observation, _, _, _, info = env.step(np.int64(action))
+        while env.any_legal:
+            observation, _, _, _, info = env.step(np.int64(agent.act(observation, info, env)))
+        ends.append(info["served"])
+    plan = agents.Rollout(agent, actions=100).plan(instance)
+    _, info = env.reset(options={"instance": instance})
+    for action in plan:
+        _, _, _, _, info = env.step(np.int64(action))
+    assert not env.any_legal
+    assert info["served"] >= max(ends)
+
+
+@pytest.mark.parametrize("decoding", [agents.BestOf, agents.Rollout])
+def test_it_plans_anew_where_somebody_else_has_acted(agent, decoding):
     env = pl_env.PartialLoadingEnv("bls", n_users=20)
     observation, info = env.reset(seed=0)
-    policy = agents.BestOf(agent, 3)
+    policy = decoding(agent, 3)
     terminated = False
     while not terminated:
         action = policy.act(observation, info, env)
@@ -58,13 +99,18 @@ def test_what_it_refuses(agent):
         agents.evaluate({"best": agents.BestOf(agent, 2)}, "fading", episodes=1)
     with pytest.raises(pl_env.InvalidValue, match="samples is 0"):
         agents.BestOf(agent, 0)
-    with pytest.raises(pl_env.InvalidValue, match="temperature is 0"):
-        agents.BestOf(agent, temperature=0)
+    with pytest.raises(pl_env.UnsupportedInstance, match="Rollout needs channels that stay"):
+        agents.evaluate({"rollout": agents.Rollout(agent, 2)}, "fading", episodes=1)
+    with pytest.raises(pl_env.InvalidValue, match="actions is 0"):
+        agents.Rollout(agent, 0)
+    for decoding in (agents.BestOf, agents.Rollout):
+        with pytest.raises(pl_env.InvalidValue, match="temperature is 0"):
+            decoding(agent, temperature=0)
 
 
 def test_another_batch_cap_is_refused(agent):
     env = pl_env.PartialLoadingEnv("bls", max_batch_size=4)
     observation, info = env.reset(seed=0)
-    for policy in (agent, agents.BestOf(agent, 4)):
+    for policy in (agent, agents.BestOf(agent, 4), agents.Rollout(agent, 4)):
         with pytest.raises(pl_env.InvalidValue, match="max_batch_size of the environment is 4; it must be 8"):
             policy.act(observation, info, env)
