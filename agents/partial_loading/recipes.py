@@ -30,7 +30,7 @@ RECIPES = {
 _SMALL = CompiledTrainingConfig(
     message=24,
     hidden=64,
-    improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=2e-3),
+    improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=1.5e-2),
     evolution=EvolutionConfig(rounds=20, noise=0.02, learning_rate=3e-3),  # what it learns is arg-max itself
 )
 

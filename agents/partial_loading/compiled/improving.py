@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agents.muon import Muon
 from agents.pairwise import States
 from agents.partial_loading.compiled.network import CompiledNetwork
 from agents.partial_loading.compiled.playing import NO_CHANNELS, Player, compiled_weights, record
@@ -48,7 +49,7 @@ class ImprovementConfig:
         temperature: What scores are divided by to sample the play that leads to the states.
         softness: Users; the share of a tried action in what is to be learnt falls by 1/e for so many users less.
         passes: Steps of the optimiser on the same states.
-        learning_rate: Adam's at its highest; it falls linearly to 0.
+        learning_rate: Muon's at its highest; it falls linearly to 0.
         averaging: Each step's share in the moving average of weights, which is what is evaluated.
 
     Raises:
@@ -64,7 +65,7 @@ class ImprovementConfig:
     temperature: float = 0.3
     softness: float = 0.3
     passes: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     averaging: float = 0.01
 
     def __post_init__(self) -> None:
@@ -123,7 +124,7 @@ class Improvement:
         """Learn from these weights on, and move them along."""
         self._average = average
         self.network = copy.deepcopy(average)
-        self.optimizer = torch.optim.Adam(self.network.parameters())
+        self.optimizer = Muon(self.network.parameters())
         self._player = Player(average.config, self._threads)
 
     def round(self, number: int, place: int) -> dict[str, float]:
