@@ -30,17 +30,19 @@ RECIPES = {
 _SMALL = CompiledTrainingConfig(
     message=24,
     hidden=64,
-    improvement=ImprovementConfig(rounds=60, actions=5, learning_rate=1.5e-2),
+    improvement=ImprovementConfig(rounds=40, actions=5, learning_rate=2e-2),
     evolution=EvolutionConfig(rounds=20, noise=0.02, learning_rate=3e-3),  # what it learns is arg-max itself
 )
 
 COMPILED_RECIPES = {
     "bls-fast": _SMALL,
     "general-hard-fast": _SMALL,
-    "fading-fast": replace(_SMALL, improvement=replace(_SMALL.improvement, actions=4, softness=1.0)),
+    "fading-fast": replace(
+        _SMALL, improvement=replace(_SMALL.improvement, rounds=60, actions=4, softness=1.0, learning_rate=1.5e-2)
+    ),
     "any-library-fast": replace(
         _SMALL,
-        improvement=replace(_SMALL.improvement, updates=40, episodes=64),
+        improvement=replace(_SMALL.improvement, rounds=60, updates=40, episodes=64, learning_rate=1.5e-2),
         evolution=replace(_SMALL.evolution, rounds=15),
     ),
 }

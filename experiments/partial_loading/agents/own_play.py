@@ -167,10 +167,11 @@ def main(arguments: Arguments) -> None:
             points = finished(file)
             if any(point["way"] == way and point["seed"] == str(seed) for point in points):
                 continue
+            found = run(way, seed, arguments)
             stream = io.StringIO()
             writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows([*points, *run(way, seed, arguments)])
+            writer.writerows([*finished(file), *found])  # another process may have added some meanwhile
             write_atomically(file, stream.getvalue().encode())
             points = finished(file)
             save_figure(draw(points), arguments.out / "own_play.png")
