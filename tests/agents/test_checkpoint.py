@@ -202,7 +202,7 @@ def test_a_name_that_is_no_agents_lists_those_that_are(name, tmp_path, monkeypat
 def test_an_agent_is_shown_on_one_line(agent):
     weights = sum(parameter.numel() for parameter in agent.network.parameters())
     assert repr(agent) == f"<Agent of partial_loading: {weights:,} weights, not trained>"
-    assert repr(agents.load("bls")) == "<Agent of partial_loading: 96,001 weights, trained for 90 rounds>"
+    assert repr(agents.load("bls")) == "<Agent of partial_loading: 96,001 weights, trained for 300 rounds>"
 
 
 def test_a_full_disk_is_said_of_the_checkpoint(agent, tmp_path, monkeypatch):

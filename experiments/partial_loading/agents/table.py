@@ -39,6 +39,9 @@ DEADLINES = {"bls": 0.7, "general": 0.35}
 ITERATIONS = 5_000
 """Of `local-search`, the reference where blocks are shared at arbitrary positions; `exact` would take hours."""
 
+FAVOURITES = 8
+"""Actions that rollouts try before a batch."""
+
 
 class Cell(NamedTuple):
     """What unseen libraries are drawn from."""
@@ -80,7 +83,7 @@ class Arguments:
         only: Agents to evaluate; all unless given.
         episodes: Episodes of each scenario; the cells of unseen libraries share them.
         seed: Seed of the episodes.
-        samples: Sampled schedules that the agent chooses from.
+        samples: Schedules that the agent chooses from: sampled once, or tried and sampled before every batch.
         out: Output folder.
     """
 
@@ -109,11 +112,20 @@ def contestants(name: str, agent: agents.Agent, samples: int) -> dict[str, basel
         policies["the same, two steps"] = baselines.Lookahead(draws=8)
         policies |= {f"{name}-fast": agents.load(f"{name}-fast")} if has_fast else {}
         return policies | {"greedy": baselines.Planner("greedy")}
+    policies |= searching("agent", agent, samples)
     if has_fast:
         fast = agents.load(f"{name}-fast")
-        policies |= {f"{name}-fast": fast, f"{name}-fast-{samples}": agents.BestOf(fast, samples)}
-    policies[f"agent-{samples}"] = agents.BestOf(agent, samples)
+        policies |= {f"{name}-fast": fast} | searching(f"{name}-fast", fast, samples)
     return policies | {"greedy": "greedy"}
+
+
+def searching(name: str, agent: agents.Agent, samples: int) -> dict[str, baselines.Policy]:
+    """The best of sampled schedules, and rollouts: with no sampled ones, and with so many schedules a batch."""
+    return {
+        f"{name}-{samples}": agents.BestOf(agent, samples),
+        f"{name}, rollouts": agents.Rollout(agent, FAVOURITES),
+        f"{name}, rollouts and samples": agents.Rollout(agent, FAVOURITES, max(0, samples - FAVOURITES)),
+    }
 
 
 def table(result: agents.Evaluation) -> str:
@@ -200,12 +212,12 @@ def evaluate_libraries(arguments: Arguments) -> tuple[list[str], dict[str, objec
 
 
 def _library_agents(samples: int) -> dict[str, baselines.Policy]:
-    """The agents for any library that come with the package, and the best of sampled schedules of the fastest."""
+    """The agents for any library that come with the package, and searches with the fastest."""
     players: dict[str, baselines.Policy] = {agents.ANY_LIBRARY: agents.load(agents.ANY_LIBRARY)}
     name = f"{agents.ANY_LIBRARY}-fast"
     if f"partial_loading/{name}" in agents.trained_agents():
         fast = agents.load(name)
-        players |= {name: fast, f"{name}-{samples}": agents.BestOf(fast, samples)}
+        players |= {name: fast} | searching(name, fast, samples)
     return players
 
 

@@ -67,6 +67,7 @@ def test_features_by_hand():
     demand = first + last
     expected = [2 / 4, 120 / 18, 120 / 18, 15 / 18, np.log(2 * 180 / 80 / first), 2 * 180 / 80 / first, first / 180, 1]
     expected += [0, 180 / 80 / (120 + 10 + 1 + 1), np.log(demand / 180), 1]
+    expected += [180 / 80 / (60 + 14), 120 / 18, 120 / 18, 60 / 18]  # after it, the other; after the other, it
     np.testing.assert_allclose(states.token[0, 0], expected, rtol=1e-6)
     # Of a batch of model 0, and model 2: its load after, the reverse, its rate after.
     rate = 180 / 80 / (60 + 14)
