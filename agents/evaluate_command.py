@@ -13,6 +13,9 @@ from baselines import evaluate_command
 from pl_env.packages import require_package
 from pl_env.ranges import require, require_integer
 
+_DECODINGS = {"samples": ("BestOf", "-"), "rollouts": ("Rollout", "-rollout-")}
+"""By the argument that says how many: the policy, and what stands between the agent's name and the number."""
+
 
 @dataclass(frozen=True)
 class Arguments(evaluate_command.Arguments):
@@ -21,16 +24,20 @@ class Arguments(evaluate_command.Arguments):
     Attributes:
         agent: Agents: names of those that come with the package, such as bls, or folders of checkpoints.
         samples: Each agent also as the best of so many schedules that are sampled from it; 0 for none.
+        rollouts: Each agent also trying so many actions before every batch, each to the end; 0 for none.
     """
 
     PLAYERS: ClassVar[tuple[str, ...]] = ("--agent", "--solver", "--policy")
 
     agent: tuple[str, ...] = ()
     samples: int = 0
+    rollouts: int = 0
 
     def __post_init__(self) -> None:
-        require_integer("samples", self.samples, 0)
-        require(len(self.agent) > 0 or self.samples == 0, "samples", self.samples, "0 without --agent")
+        for name in _DECODINGS:
+            value = getattr(self, name)
+            require_integer(name, value, 0)
+            require(len(self.agent) > 0 or value == 0, name, value, "0 without --agent")
 
     def players(self) -> dict[str, object]:
         """Those of `baselines`, and the agents, by the names to report."""
@@ -40,14 +47,18 @@ class Arguments(evaluate_command.Arguments):
         for name in self.agent:
             agent: Any = agents.load(name)
             found[f"agent {name}"] = agent
-            if self.samples:
-                found[f"agent {name}-{self.samples}"] = self._best_of(agent)
+            for field, (decoding, label) in _DECODINGS.items():
+                if count := getattr(self, field):
+                    found[f"agent {name}{label}{count}"] = _decoded(agent, decoding, field, count)
         return found | super().players()
 
-    def _best_of(self, agent: Any) -> object:
-        room = import_module(f"agents.{agent.SYSTEM}")
-        require(hasattr(room, "BestOf"), "samples", self.samples, f"0, as agents of {agent.SYSTEM} do not sample plans")
-        return room.BestOf(agent, self.samples)
+
+def _decoded(agent: Any, decoding: str, field: str, count: int) -> object:
+    """An agent that searches with the known model, where its system has that."""
+    room = import_module(f"agents.{agent.SYSTEM}")
+    require(hasattr(room, decoding), field, count, f"0, as agents of {agent.SYSTEM} know no {decoding}")
+    policy: object = getattr(room, decoding)(agent, count)
+    return policy
 
 
 def evaluate(arguments: Annotated[Arguments, tyro.conf.arg(name="")]) -> None:

@@ -61,10 +61,12 @@ def _player(name: str, place: str, policies: tuple[str, ...], folders: tuple[str
         shipped = agents.trained_agents()
         trusted = {*folders, *shipped, *(short.removeprefix(f"{FIRST}/") for short in shipped)}
         word = name.removeprefix("agent ")
-        of_agent, dash, samples = word.rpartition("-")
         if word in trusted:
             return Arguments(agent=(word,)).players()
-        if dash and samples.isdecimal() and of_agent in trusted:
-            return Arguments(agent=(of_agent,), samples=int(samples)).players()
+        of_agent, dash, count = word.rpartition("-")
+        rolls, of_agent = of_agent.endswith("-rollout"), of_agent.removesuffix("-rollout")
+        if dash and count.isdecimal() and of_agent in trusted:
+            samples, rollouts = (0, int(count)) if rolls else (int(count), 0)
+            return {name: Arguments(agent=(of_agent,), samples=samples, rollouts=rollouts).players()[name]}
         known = [f"agent {each}" for each in trusted]
     raise UnknownName("player without --policy, --agent or --skip", name, known)

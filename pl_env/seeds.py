@@ -11,7 +11,7 @@ the plain seed 7, so an environment that is reset with seed 7 plays the first ev
 | 13     | the benchmark sets (`experiments/`)                                       |
 | 17     | training: episodes, exploration, minibatches of (seed, round)             |
 | 19     | validation: what hyperparameters were chosen on, and the learning curves  |
-| 23     | sampled rollouts of `agents.BestOf`                                       |
+| 23     | schedules sampled by `agents.BestOf` and `agents.Rollout`                 |
 | 29     | the random policy of `agents.evaluate`                                    |
 | 31     | channels that `baselines.Lookahead` imagines                              |
 | 37     | futures that Slide's `rollout` imagines, when it is solver                |

@@ -1,7 +1,7 @@
 """Learning to schedule PartialLoading.
 
-A system's room has ``Agent`` for `agents.load`, ``JOBS`` for train.py, and ``BestOf`` where plans can be
-sampled.
+A system's room has ``Agent`` for `agents.load`, ``JOBS`` for train.py, ``BestOf`` and ``Rollout`` where
+plans can be searched for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ _LAZY = {
     "Agent": "agents.partial_loading.agent",
     "CompiledAgent": "agents.partial_loading.compiled.agent",
     "BestOf": "agents.partial_loading.decoding",
+    "Rollout": "agents.partial_loading.decoding",
     "JOBS": "agents.partial_loading.jobs",
 }
 

@@ -1,4 +1,4 @@
-"""Decoding with the known model, which says what a schedule is worth: the best of many that are sampled, and rollouts."""
+"""Decoding with the known model, which says what a schedule is worth: the best of many sampled ones, and rollouts."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class _Decoding(Replanning):
     """Base of policies that plan with an agent where channels stay for the episode."""
 
     agent: Agent
+    seed: int
 
     def plan(self, instance: Instance) -> list[int]:
         """Actions of a schedule for what an instance holds; the same instance gives the same schedule.
@@ -148,8 +149,10 @@ class Rollout(_Decoding):
 def _scores(agent: Agent, episode: Episodes) -> NDArray[np.float32]:
     """Scores of all actions of the one episode, (A,), -inf where not legal."""
     if isinstance(agent, CompiledAgent):
-        return agent.scores(episode, later_upload_ns(episode))[0]
-    return present_scores(agent.network, episode, loading_of(episode), np.zeros(1, dtype=np.int64))[0]
+        scores = agent.scores(episode, later_upload_ns(episode))
+    else:
+        scores = present_scores(agent.network, episode, loading_of(episode), np.zeros(1, dtype=np.int64))
+    return np.asarray(scores[0])
 
 
 def _play_on(

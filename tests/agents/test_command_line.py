@@ -18,14 +18,16 @@ WORDS = ["evaluate", "--agent", "bls", "--solver", "greedy", "--scenario", "bls"
 def test_evaluate_lets_agents_play_beside_solvers(capsys, tmp_path, agent):
     agent.save(tmp_path / "mine")
     out = tmp_path / "new" / "result.json"
-    words = [*WORDS, "--agent", "bls", str(tmp_path / "mine"), "--samples", "2", "--out", str(out)]
-    assert main(words) == 0
+    words = [*WORDS, "--agent", "bls", str(tmp_path / "mine"), "--samples", "2", "--rollouts", "3"]
+    assert main([*words, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     saved = json.loads(out.read_text())
     mine = f"agent {tmp_path / 'mine'}"
-    assert list(saved["results"]) == ["agent bls", "agent bls-2", mine, f"{mine}-2", "greedy"]
+    names = [f"{name}{end}" for name in ("agent bls", mine) for end in ("", "-2", "-rollout-3")]
+    assert list(saved["results"]) == [*names, "greedy"]
     results = {name: result["mean"] for name, result in saved["results"].items()}
     assert results["agent bls-2"] >= results["agent bls"] > results["greedy"] > results[mine]
+    assert results[f"{mine}-rollout-3"] > results[mine]
     for word in ("agent bls ", "agent bls-2", "greedy", "gap to optimum", f"written: {out}"):
         assert word in printed
 
@@ -83,4 +85,4 @@ def test_agents_of_a_system_that_does_not_sample_plans(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "agents.toy", ModuleType("agents.toy"))
     monkeypatch.setattr(agents, "load", lambda name: SimpleNamespace(SYSTEM="toy"))
     assert main([*WORDS, "--samples", "2"]) == 1
-    assert capsys.readouterr().err == "error: samples is 2; it must be 0, as agents of toy do not sample plans\n"
+    assert capsys.readouterr().err == "error: samples is 2; it must be 0, as agents of toy know no BestOf\n"

@@ -52,11 +52,11 @@ def test_a_true_file_holds(true_file, capsys):
 
 def test_an_agent_of_the_package_is_found_by_name(tmp_path, capsys):
     file = tmp_path / "result.json"
-    words = ["evaluate", "--set", "bls-100", "--agent", "bls", "--samples", "2", "--episodes", "2", "--out", str(file)]
-    assert main(words) == 0
-    assert list(results.read(file).results) == ["agent bls", "agent bls-2"]
+    words = ["evaluate", "--set", "bls-100", "--agent", "bls", "--samples", "2", "--rollouts", "2", "--episodes", "2"]
+    assert main([*words, "--out", str(file)]) == 0
+    assert list(results.read(file).results) == ["agent bls", "agent bls-2", "agent bls-rollout-2"]
     assert main(["replay", str(file)]) == 0
-    assert "2 of 2 policies give the same" in capsys.readouterr().out
+    assert "3 of 3 policies give the same" in capsys.readouterr().out
 
 
 def test_a_forged_episode_is_refused(content, tmp_path, capsys):

@@ -107,7 +107,11 @@ def describe(e: EpisodeArrays, n: int, later_ns: Ints, s: Scene) -> None:
 
 @inlined
 def _describe_neighbours(s: Scene, count: int) -> None:
-    """Of each model: the best rate that can follow it, the least loading to and from another, the mean loading to it."""
+    """Write down of each model what its neighbours make of it.
+
+    That is the best rate that can follow it; the least loading to it, after another model or from an empty GPU, and
+    the mean after another; and the least loading of another after it.
+    """
     exit_rate, entry, mean_entry, exit_load = s.token[12], s.token[13], s.token[14], s.token[15]
     for own in range(count):
         exit_rate[own], mean_entry[own] = np.float32(0.0), np.float32(0.0)
