@@ -27,7 +27,7 @@ def test_one_sample_is_arg_max(agent):
 @pytest.mark.parametrize("name", ["fresh", "bls-fast"])
 def test_a_rollout_is_never_below_arg_max_nor_above_the_optimum(agent, name):
     agent = agent if name == "fresh" else agents.load(name)
-    scenario = pl_env.Scenario.preset("bls", n_users=20)
+    scenario = pl_env.Scenario.preset("bls", n_users=30, deadline=0.25)
     policies = {
         "agent": agent,
         "one": agents.Rollout(agent, 1),
