@@ -163,20 +163,7 @@ def _play_on(
     temperature: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Let an agent play copies of one episode to their ends.
-
-    Args:
-        agent: The agent.
-        episode: The episode, alone.
-        first: int64 (N,), an action that each copy begins with; -1 for none.
-        sampled: bool (N,), whether its actions are sampled; else by arg-max.
-        temperature: What scores are divided by before sampling.
-        rng: The source of all randomness.
-
-    Returns:
-        Users served, float64 (N,), of a `CompiledAgent` and the part left over of the time for one more; and the
-        actions, (N, T), -1 where there is none.
-    """
+    """Let an agent play copies of an episode to their ends, as `CompiledAgent.play_on`; others count whole users."""
     episodes = episode.branch(np.zeros(len(first), dtype=np.int64))
     if isinstance(agent, CompiledAgent):
         return agent.play_on(episodes, first, sampled, temperature, rng)
