@@ -183,7 +183,7 @@ def _play_on(
         taken.append(actions)
         given = np.full(len(first), -1, dtype=np.int64)
         twin = np.unique(twin * (episodes.arrays.mask.shape[1] + 1) + actions, return_inverse=True)[1]
-    return episodes.served.astype(np.float64), np.stack(taken, axis=1)
+    return episodes.served.astype(np.float64), np.array(taken, dtype=np.int64).reshape(-1, len(first)).T
 
 
 def _taken(actions: NDArray[np.int64]) -> list[int]:

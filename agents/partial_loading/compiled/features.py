@@ -116,7 +116,7 @@ def _describe_neighbours(s: Scene, count: int) -> None:
     for own in range(count):
         exit_rate[own], mean_entry[own] = np.float32(0.0), np.float32(0.0)
         entry[own] = s.token[2, own]
-        exit_load[own] = np.float32(10.0)
+        exit_load[own] = np.float32(_TIMES)  # a whole deadline, where there is no other
     share = np.float32(1 / max(1, count - 1))
     for other in range(count):
         reverse, after, rate = s.edge[0, other], s.edge[1, other], s.edge[2, other]

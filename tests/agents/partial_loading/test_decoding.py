@@ -65,6 +65,14 @@ def test_a_rollout_tries_every_first_action_of_a_small_episode_and_plays_on_by_t
 
 
 @pytest.mark.parametrize("decoding", [agents.BestOf, agents.Rollout])
+@pytest.mark.parametrize("name", ["fresh", "bls-fast"])
+def test_where_nobody_can_be_served_the_plan_is_empty(agent, decoding, name):
+    agent = agent if name == "fresh" else agents.load(name)
+    (instance,) = agents.Family.named("bls", n_users=4, deadline=0.001).sample(np.random.default_rng(0), 1)
+    assert decoding(agent, 3).plan(instance) == []
+
+
+@pytest.mark.parametrize("decoding", [agents.BestOf, agents.Rollout])
 def test_it_plans_anew_where_somebody_else_has_acted(agent, decoding):
     env = pl_env.PartialLoadingEnv("bls", n_users=20)
     observation, info = env.reset(seed=0)
