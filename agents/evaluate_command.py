@@ -13,7 +13,7 @@ from baselines import evaluate_command
 from pl_env.packages import require_package
 from pl_env.ranges import require, require_integer
 
-_DECODINGS = {"samples": ("BestOf", "-"), "rollouts": ("Rollout", "-rollout-")}
+DECODINGS = {"samples": ("BestOf", "-"), "rollouts": ("Rollout", "-rollout-")}
 """By the argument that says how many: the policy, and what stands between the agent's name and the number."""
 
 
@@ -34,7 +34,7 @@ class Arguments(evaluate_command.Arguments):
     rollouts: int = 0
 
     def __post_init__(self) -> None:
-        for name in _DECODINGS:
+        for name in DECODINGS:
             value = getattr(self, name)
             require_integer(name, value, 0)
             require(len(self.agent) > 0 or value == 0, name, value, "0 without --agent")
@@ -47,7 +47,7 @@ class Arguments(evaluate_command.Arguments):
         for name in self.agent:
             agent: Any = agents.load(name)
             found[f"agent {name}"] = agent
-            for field, (decoding, label) in _DECODINGS.items():
+            for field, (decoding, label) in DECODINGS.items():
                 if count := getattr(self, field):
                     found[f"agent {name}{label}{count}"] = _decoded(agent, decoding, field, count)
         return found | super().players()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 import agents
-from agents.evaluate_command import Arguments
+from agents.evaluate_command import DECODINGS, Arguments
 from baselines import evaluation, results
 from baselines.registry import solvers
 from pl_env.errors import UnknownName
@@ -63,10 +64,10 @@ def _player(name: str, place: str, policies: tuple[str, ...], folders: tuple[str
         word = name.removeprefix("agent ")
         if word in trusted:
             return Arguments(agent=(word,)).players()
-        of_agent, dash, count = word.rpartition("-")
-        rolls, of_agent = of_agent.endswith("-rollout"), of_agent.removesuffix("-rollout")
-        if dash and count.isdecimal() and of_agent in trusted:
-            samples, rollouts = (0, int(count)) if rolls else (int(count), 0)
-            return {name: Arguments(agent=(of_agent,), samples=samples, rollouts=rollouts).players()[name]}
+        for field, (_, label) in DECODINGS.items():
+            of_agent, _, count = word.rpartition(label)
+            if count.isdecimal() and of_agent in trusted:
+                options: dict[str, Any] = {field: int(count)}
+                return Arguments(agent=(of_agent,), **options).players()
         known = [f"agent {each}" for each in trusted]
     raise UnknownName("player without --policy, --agent or --skip", name, known)

@@ -169,7 +169,7 @@ def _play_on(
         return agent.play_on(episodes, first, sampled, temperature, rng)
     loading, taken = loading_of(episodes), []
     twin = np.unique(first, return_inverse=True)[1]  # alike where the same actions were taken
-    given = first.astype(np.int64)
+    given = first
     while (rows := np.flatnonzero(episodes.running)).size > 0:
         actions = np.full(len(first), -1, dtype=np.int64)
         actions[rows] = given[rows]

@@ -59,6 +59,15 @@ def test_an_agent_of_the_package_is_found_by_name(tmp_path, capsys):
     assert "3 of 3 policies give the same" in capsys.readouterr().out
 
 
+def test_a_folder_may_be_named_like_a_search(agent, tmp_path, capsys):
+    file, folder = tmp_path / "result.json", tmp_path / "mine-rollout"
+    agent.save(folder)
+    words = ["evaluate", "--set", "bls-100", "--agent", str(folder), "--samples", "2", "--rollouts", "2"]
+    assert main([*words, "--episodes", "1", "--out", str(file)]) == 0
+    assert main(["replay", str(file), "--agent", str(folder)]) == 0
+    assert "3 of 3 policies give the same" in capsys.readouterr().out
+
+
 def test_a_forged_episode_is_refused(content, tmp_path, capsys):
     file = write(better(content), tmp_path)
     results.read(file)  # in itself it is sound
